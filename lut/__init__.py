@@ -1,0 +1,1 @@
+"""Latency tables: schema, look-up, measuring devices, fitted device models, importers."""

@@ -1,0 +1,58 @@
+"""FastDepth (Wofk et al., ICRA 2019): MobileNetV1 encoder, NNConv5 decoder, additive skips."""
+
+from __future__ import annotations
+
+from search_spaces.builder import GraphBuilder
+from search_spaces.choices import Width, make_divisible
+from search_spaces.mobilenet_v1 import encoder
+from search_spaces.nodes import Lowering
+from search_spaces.registry import register
+from search_spaces.space import SearchSpace
+
+DECODER = (512, 256, 128, 64, 32)
+
+# decoder unit → encoder tensor (0 the stem, i the block i) that is added after its upsampling
+SKIPS = {2: 5, 3: 3, 4: 1}
+
+
+@register
+def fastdepth(
+    *,
+    resolution: int = 224,
+    channels: int = 3,
+    classes: int = 1,
+    multiplier: float = 1.0,
+    bypass: bool = True,
+    kernels: tuple[int, ...] = (3, 5),
+    lowering: Lowering = "concat",
+) -> SearchSpace:
+    """FastDepth before pruning as the largest network; one output channel of depth in metres.
+
+    Args:
+        resolution: height and width of the input and of the depth map, a multiple of 32 pixels.
+        channels: of the input image.
+        classes: channels of the output.
+        multiplier: scales every width.
+        bypass: channel-level bypass connections, and with them removable units.
+        kernels: of the decoder's depthwise convolutions.
+        lowering: how a device adds tensors of unequal width.
+    """
+    settings = {**locals(), "kernels": list(kernels)}
+    graph = GraphBuilder(input_channels=channels, resolution=resolution, bypass=bypass)
+    encoded = encoder(graph, multiplier=multiplier)
+    x = encoded[-1]
+    for i, filters in enumerate(DECODER, 1):
+        x = graph.separable(
+            f"decoder{i}",
+            x,
+            make_divisible(filters * multiplier),
+            kernels=kernels,
+            activation="relu",
+            pointwise_activation="relu",
+            residual=False,
+        )
+        x = graph.resize(f"upsample{i}", x)
+        if i in SKIPS:
+            x = graph.skip(f"skip{i}", x, encoded[SKIPS[i]])
+    x = graph.conv("depth", x, Width(classes), activation="relu")
+    return graph.build("fastdepth", settings, x, classes=classes, lowering=lowering)

@@ -1,0 +1,213 @@
+"""A search space: a graph of nodes and the choices they read; architectures and descriptions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from search_spaces.architecture import Architecture
+from search_spaces.choices import Choice, Unit, Values
+from search_spaces.errors import UserError, unknown
+from search_spaces.network import Network
+from search_spaces.nodes import Lowering, Node, Tensor, prefix
+from search_spaces.operation import Operation, Range, Shape
+
+INPUT = "input"
+"""The name of the network's input tensor."""
+
+
+class RandomSource(Protocol):
+    """What drawing needs: ``random.Random`` has it."""
+
+    def randrange(self, stop: int, /) -> int:
+        """A whole number from 0 to stop − 1."""
+        ...
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Every network that the graph describes as its choices vary.
+
+    ``settings`` are the keyword arguments that rebuild the space from its registered name.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    nodes: tuple[Node, ...]
+    choices: Mapping[str, Choice]
+    units: tuple[Unit, ...]
+    outputs: tuple[str, ...]
+    input_channels: int
+    resolution: int
+    classes: int
+    lowering: Lowering = "concat"
+    embedded: bool = field(default=False)
+    """True where the space cannot be found by name, so that architectures carry the graph."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of everything that gives choices their meaning."""
+        content = [[type(node).__name__, asdict(node)] for node in self.nodes] + [
+            [c.name, c.kind, list(c.values), c.requires] for c in self.choices.values()
+        ]
+        text = json.dumps([content, self.outputs, self.input_channels], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def input_shape(self) -> Shape:
+        """(channels, height, width) of one input image."""
+        return (self.input_channels, self.resolution, self.resolution)
+
+    def largest_value(self, name: str) -> int:
+        """The value of a choice in the largest network."""
+        return self.choices[name].largest
+
+    def live(self, name: str, values: Values) -> bool:
+        """False for a choice whose unit has no filters."""
+        requires = self.choices[name].requires
+        return requires is None or values[requires] > 0
+
+    def canonical(self, values: Values) -> dict[str, int]:
+        """The values with dead choices at their largest, in the space's order."""
+        return {
+            name: values[name] if self.live(name, values) else choice.largest
+            for name, choice in self.choices.items()
+        }
+
+    def architecture(self, values: Values) -> Architecture:
+        """The architecture with these values, made canonical.
+
+        Raises:
+            UserError: a choice is missing or unknown, or a value is not one of its values.
+        """
+        for name in values:
+            if name not in self.choices:
+                raise unknown(f"choice of space {self.name}", name, self.choices)
+        for name, choice in self.choices.items():
+            if name not in values:
+                raise UserError(f"architecture lacks the choice {name!r} of space {self.name}")
+            if values[name] not in choice.values:
+                raise UserError(
+                    f"{name} = {values[name]} is not a value of space {self.name}; "
+                    f"it takes {_brief(choice.values)}"
+                )
+        from search_spaces.storage import graph_to_dict
+
+        return Architecture(
+            space=self.name,
+            space_fingerprint=self.fingerprint,
+            choices=self.canonical(values),
+            resolution=self.resolution,
+            classes=self.classes,
+            settings=self.settings,
+            graph=graph_to_dict(self) if self.embedded else None,
+        )
+
+    def largest(self) -> Architecture:
+        """The network with every choice at its largest."""
+        return self.architecture({c.name: c.largest for c in self.choices.values()})
+
+    def smallest(self) -> Architecture:
+        """The network with every choice at its smallest."""
+        return self.architecture({c.name: c.values[0] for c in self.choices.values()})
+
+    def random(self, source: RandomSource, *, low: float = 0.0) -> Architecture:
+        """A uniform draw; ``low`` leaves out widths and expansions under that share of T."""
+        values = {}
+        for name, choice in self.choices.items():
+            allowed = choice.values
+            if choice.kind != "kernel":
+                allowed = tuple(v for v in allowed if v >= low * choice.largest)
+            values[name] = allowed[source.randrange(len(allowed))]
+        return self.architecture(values)
+
+    def scaled(self, share: float) -> Architecture:
+        """Every width and expansion at the value nearest to ``share`` of its largest, at least
+        the smallest above 0; kernels at their largest. The field's width multiplier.
+        """
+        values = {}
+        for name, choice in self.choices.items():
+            allowed = [v for v in choice.values if v > 0]
+            target = share * choice.largest
+            values[name] = (
+                choice.largest
+                if choice.kind == "kernel"
+                else min(allowed, key=lambda v: (abs(v - target), v))
+            )
+        return self.architecture(values)
+
+    def describe(self, values: Architecture | Values) -> Network:
+        """Resolve an architecture to its network description.
+
+        Raises:
+            UserError: the architecture belongs to another space.
+        """
+        if isinstance(values, Architecture):
+            self.check(values)
+        values = self.canonical(values)
+        tensors: dict[str, Tensor | None] = {
+            INPUT: Tensor(INPUT, self.input_shape, prefix(self.input_channels))
+        }
+        operations: list[Operation] = []
+        for node in self.nodes:
+            inputs = [tensors[name] for name in node.inputs]
+            lowered, tensors[node.name] = node.lower(inputs, values, self.lowering)
+            operations += lowered
+        outputs = []
+        for name in self.outputs:
+            out = tensors[name]
+            assert out is not None, f"output {name} was removed"
+            outputs.append(out.name)
+        kept: dict[str, tuple[Range, ...]] = {
+            tensor.name: tensor.kept
+            for tensor in tensors.values()
+            if tensor is not None and tensor.kept != prefix(tensor.channels)
+        }
+        return Network(
+            name=self.name,
+            input_shape=self.input_shape,
+            operations=used(operations, outputs),
+            outputs=tuple(outputs),
+            kept=kept,
+        )
+
+    def check(self, architecture: Architecture) -> None:
+        """Refuse an architecture of another space.
+
+        Raises:
+            UserError: space, fingerprint, resolution or classes differ.
+        """
+        if architecture.space_fingerprint != self.fingerprint:
+            raise UserError(
+                f"the architecture belongs to space {architecture.space!r} "
+                f"({architecture.space_fingerprint}), not to {self.name!r} ({self.fingerprint})"
+            )
+        if architecture.resolution != self.resolution:
+            raise UserError(
+                f"the architecture is for {architecture.resolution} px, "
+                f"the space for {self.resolution} px"
+            )
+
+
+def used(operations: list[Operation], outputs: list[str]) -> tuple[Operation, ...]:
+    """The operations that the outputs depend on, in order."""
+    needed = set(outputs)
+    kept = []
+    for operation in reversed(operations):
+        if operation.name in needed:
+            kept.append(operation)
+            needed.update(operation.inputs)
+    return tuple(reversed(kept))
+
+
+def _brief(values: tuple[int, ...]) -> str:
+    shown = values if len(values) <= 6 else (*values[:3], "…", *values[-2:])
+    return ", ".join(str(v) for v in shown)

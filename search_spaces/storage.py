@@ -1,0 +1,81 @@
+"""Spaces that cannot be found by name, stored inside their architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, get_type_hints
+
+from search_spaces import nodes as node_types
+from search_spaces.choices import Choice, Unit, Width
+from search_spaces.errors import UserError
+from search_spaces.nodes import Node
+from search_spaces.space import SearchSpace
+
+GRAPH_SCHEMA = 1
+
+NODE_TYPES: dict[str, type[Node]] = {
+    cls.__name__: cls
+    for cls in vars(node_types).values()
+    if isinstance(cls, type) and issubclass(cls, Node) and cls is not Node
+}
+
+
+def graph_to_dict(space: SearchSpace) -> dict[str, Any]:
+    """The space as plain JSON types."""
+    return {
+        "schema": GRAPH_SCHEMA,
+        "name": space.name,
+        "nodes": [{"node": type(node).__name__, **_non_default(node)} for node in space.nodes],
+        "choices": [asdict(choice) for choice in space.choices.values()],
+        "units": [asdict(unit) for unit in space.units],
+        "outputs": list(space.outputs),
+        "input_channels": space.input_channels,
+        "resolution": space.resolution,
+        "classes": space.classes,
+        "lowering": space.lowering,
+    }
+
+
+def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
+    """The inverse of `graph_to_dict`.
+
+    Raises:
+        UserError: not a stored graph of a schema that this version reads.
+    """
+    if data.get("schema") != GRAPH_SCHEMA:
+        raise UserError(f"stored graph has schema {data.get('schema')!r}, expected {GRAPH_SCHEMA}")
+    try:
+        choices = [Choice(**{**c, "values": tuple(c["values"])}) for c in data["choices"]]
+        return SearchSpace(
+            name=data["name"],
+            settings={},
+            nodes=tuple(_node(n) for n in data["nodes"]),
+            choices={choice.name: choice for choice in choices},
+            units=tuple(Unit(**unit) for unit in data["units"]),
+            outputs=tuple(data["outputs"]),
+            input_channels=data["input_channels"],
+            resolution=data["resolution"],
+            classes=data["classes"],
+            lowering=data["lowering"],
+            embedded=True,
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"not a stored graph: {error!r}") from None
+
+
+def _non_default(node: Node) -> dict[str, Any]:
+    data = asdict(node)
+    return {f.name: data[f.name] for f in fields(node) if data[f.name] != f.default}
+
+
+def _node(data: Mapping[str, Any]) -> Node:
+    cls = NODE_TYPES[data["node"]]
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in data.items()
+        if key != "node"
+    }
+    if "filters" in values and get_type_hints(cls)["filters"] is Width:
+        values["filters"] = Width(**data["filters"])
+    return cls(**values)

@@ -1,0 +1,1 @@
+"""The shared weights: super-network, ordered dropout, extraction, recalibration."""
