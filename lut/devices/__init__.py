@@ -1,0 +1,19 @@
+"""Devices that measure: this machine, and Android phones over adb."""
+
+from lut.devices.base import (
+    MeasuringDevice,
+    Measurement,
+    Progress,
+    ProgressCallback,
+    ResultCallback,
+    device_identity,
+)
+
+__all__ = [
+    "Measurement",
+    "MeasuringDevice",
+    "Progress",
+    "ProgressCallback",
+    "ResultCallback",
+    "device_identity",
+]

@@ -1,0 +1,280 @@
+"""A table of measured or imported costs: schema, storage and look-up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from lut.cost import DeviceInfo, Precision, Provenance, UncoveredError
+from lut.interpolation import Interpolator
+from lut.signature import Family, Widths, signature
+from search_spaces import Operation, UserError
+
+TABLE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One entry: a cost and the spread of its measurement, both in the table's unit."""
+
+    value: float
+    spread: float = 0.0
+
+
+@dataclass
+class Table:
+    """Costs of operations on one device; a `CostModel`.
+
+    Args:
+        device: what the costs belong to, the precision included.
+        source: who or what made the table, in a line.
+        date: ISO 8601.
+        resource: ``latency`` first; ``energy`` or ``memory`` fit as well.
+        unit: ``ms`` for latency.
+        conditions: how it was measured, as far as it decides what may be compared; two tables
+            with unequal conditions do not mix.
+    """
+
+    device: DeviceInfo
+    source: str
+    date: str = ""
+    resource: str = "latency"
+    unit: str = "ms"
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    families: dict[Family, dict[Widths, Cost]] = field(default_factory=dict)
+    tiles: dict[Family, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.date = self.date or datetime.now(UTC).isoformat(timespec="seconds")
+        self._ready: dict[Family, Interpolator] = {}
+
+    def __len__(self) -> int:
+        """The number of entries."""
+        return sum(len(points) for points in self.families.values())
+
+    # building ----------------------------------------------------------------------------------
+
+    def add(self, operation: Operation, value: float, spread: float = 0.0) -> None:
+        """Enter the cost of one operation, or replace it.
+
+        Raises:
+            UserError: the cost is negative or not a number.
+        """
+        self.add_entry(*signature(operation), value, spread)
+
+    def add_entry(self, family: Family, widths: Widths, value: float, spread: float = 0.0) -> None:
+        """Enter a cost by family and widths. Raises as `add`."""
+        if not (math.isfinite(value) and value >= 0 and math.isfinite(spread) and spread >= 0):
+            raise UserError(f"{family}, widths {list(widths)}: {value} is not a {self.resource}")
+        self.families.setdefault(family, {})[widths] = Cost(value, spread)
+        self._ready.pop(family, None)
+
+    def set_tiles(self, family: Family, tiles: tuple[int, ...]) -> None:
+        """Channels per tile of every width of a family, see `Interpolator`."""
+        self.tiles[family] = tiles
+        self._ready.pop(family, None)
+
+    def merge(self, other: Table) -> None:
+        """Take over the entries of another table of the same device.
+
+        Raises:
+            UserError: device, runtime, precision, provenance, unit or conditions differ.
+        """
+        for name in ("device", "resource", "unit", "conditions"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                if name == "device":
+                    a, b = asdict(mine), asdict(theirs)
+                    name, mine, theirs = next((k, a[k], b[k]) for k in a if a[k] != b[k])
+                raise UserError(
+                    f"tables cannot be mixed: {name} is {mine!r} in one and {theirs!r} in the other"
+                )
+        for family, points in other.families.items():
+            self.families.setdefault(family, {}).update(points)
+            self._ready.pop(family, None)
+        self.tiles.update(other.tiles)
+
+    # look-up -----------------------------------------------------------------------------------
+
+    def cost(self, operation: Operation) -> float:
+        """The cost of an operation in ``unit``: the entry, or interpolated between entries.
+
+        Raises:
+            UncoveredError: the table holds no such operation, or not around its widths.
+        """
+        family, widths = signature(operation)
+        interpolator = self._ready.get(family)
+        if interpolator is None:
+            interpolator = self._ready[family] = self._interpolator(family, operation)
+        value = interpolator(widths)
+        if value is None:
+            raise UncoveredError(
+                f"the {self.device.name} table has {family}, but nothing around the widths "
+                f"{list(widths)} of {operation.name!r}; build the table for this space"
+            )
+        return value
+
+    def covers(self, operation: Operation) -> bool:
+        """True where `cost` has an answer."""
+        try:
+            self.cost(operation)
+        except UncoveredError:
+            return False
+        return True
+
+    def _interpolator(self, family: Family, operation: Operation) -> Interpolator:
+        points = self.families.get(family)
+        if not points:
+            raise UncoveredError(
+                f"the {self.device.name} table has no {family} (operation {operation.name!r}); "
+                "build the table for this space"
+            )
+        ones = (1,) * len(next(iter(points)))
+        values = {widths: cost.value for widths, cost in points.items()}
+        return Interpolator(values, self.tiles.get(family, ones))
+
+    # storage -----------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        """A hash of the content, its source and date left out."""
+        data = self.to_dict()
+        del data["source"], data["date"]
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as plain JSON types (schema 1)."""
+        families = []
+        for family in sorted(self.families, key=repr):
+            record: dict[str, Any] = {"family": family.to_dict()}
+            if family in self.tiles:
+                record["tiles"] = list(self.tiles[family])
+            record["entries"] = [
+                [list(widths), cost.value, cost.spread]
+                for widths, cost in sorted(self.families[family].items())
+            ]
+            families.append(record)
+        return {
+            "schema": TABLE_SCHEMA,
+            "kind": "cost-table",
+            "device": asdict(self.device),
+            "resource": self.resource,
+            "unit": self.unit,
+            "source": self.source,
+            "date": self.date,
+            "conditions": dict(self.conditions),
+            "families": families,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any, origin: str = "table") -> Table:
+        """The inverse of `to_dict`; ``origin`` names the file in errors.
+
+        Raises:
+            UserError: not a table, an unknown schema version, or a malformed entry.
+        """
+        if not isinstance(data, Mapping) or data.get("kind") != "cost-table":
+            raise UserError(f"{origin} is not a table of costs; build one with `nas lut build`")
+        if data.get("schema") != TABLE_SCHEMA:
+            raise UserError(
+                f"{origin} has table schema {data.get('schema')!r}; this version reads "
+                f"{TABLE_SCHEMA}"
+            )
+        try:
+            device = DeviceInfo(**data["device"])
+            if device.provenance not in get_args(Provenance):
+                raise ValueError(f"provenance {device.provenance!r}")
+            if device.precision not in get_args(Precision):
+                raise ValueError(f"precision {device.precision!r}")
+            table = cls(
+                device=device,
+                source=data["source"],
+                date=data["date"],
+                resource=data["resource"],
+                unit=data["unit"],
+                conditions=data.get("conditions", {}),
+            )
+            for record in data["families"]:
+                family = Family.from_dict(record["family"])
+                rank = None
+                for widths, value, spread in record["entries"]:
+                    if rank is not None and len(widths) != rank:
+                        raise ValueError(f"widths of unequal number in {family}")
+                    rank = len(widths)
+                    table.add_entry(
+                        family, tuple(int(w) for w in widths), float(value), float(spread)
+                    )
+                if "tiles" in record:
+                    table.set_tiles(family, tuple(int(t) for t in record["tiles"]))
+            return table
+        except UserError as error:
+            raise UserError(f"{origin}: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{origin} is not a whole table: {error!r}") from None
+
+    def save(self, path: Path) -> None:
+        """Write the file atomically: a reader sees the old content or the new."""
+        write_atomically(path, json.dumps(self.to_dict(), separators=(",", ":")))
+
+    @classmethod
+    def load(cls, path: Path) -> Table:
+        """Read a JSON (or YAML) file.
+
+        Raises:
+            UserError: no such file, truncated, or not a table.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise UserError(f"cannot read the table {path}: {reason}") from None
+        try:
+            if path.suffix in {".yaml", ".yml"}:
+                import yaml
+
+                data = yaml.safe_load(text)
+            else:
+                data = json.loads(text)
+        except Exception as error:
+            line = str(error).splitlines()[0]
+            raise UserError(f"{path} is truncated or not a table: {line}") from None
+        return cls.from_dict(data, str(path))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def merged(tables: Iterable[Table]) -> Table:
+    """One table with the entries of several; later ones win.
+
+    Raises:
+        UserError: they may not be mixed, or there is none.
+    """
+    tables = list(tables)
+    if not tables:
+        raise UserError("no table to merge")
+    result = Table.from_dict(tables[0].to_dict())
+    for table in tables[1:]:
+        result.merge(table)
+    return result

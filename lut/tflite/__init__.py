@@ -1,0 +1,1 @@
+"""TFLite files written directly with the flatbuffer schema: operations and whole networks."""
