@@ -1,0 +1,308 @@
+"""Recipes: typed, nested settings read from YAML, with ``section.key=value`` overrides.
+
+The one place where settings have defaults. Every key is checked; an unknown one is refused with
+the nearest known. The resolved experiment is written into each run folder.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from search_spaces import SearchSpace, UserError, space, unknown
+
+EXPERIMENT_SCHEMA = 1
+
+
+class Section(BaseModel):
+    """A part of a recipe: immutable, no unknown keys, a docstring below each field."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Named(Section):
+    """Something chosen by name, with settings of its own."""
+
+    name: str
+    """The registered name."""
+    settings: dict[str, Any] = {}
+    """Keyword arguments of what is named; unknown ones are refused."""
+
+
+class TaskSection(Named):
+    """The problem and its data."""
+
+    data: Path | None = None
+    """Where the data is; None for a task that brings its own."""
+    holdout: float = Field(0.1, gt=0)
+    """Cut from the training images, stratified, fixed by the seed: a share below 1, else images."""
+
+
+class Training(Section):
+    """One training; steps 1 and 3 share it."""
+
+    epochs: int = Field(30, ge=1)
+    """Passes over the training images."""
+    steps_per_epoch: int | None = Field(None, ge=1)
+    """Cut each epoch short after so many batches; None for all of them."""
+    batch_size: int = Field(128, ge=1)
+    """Images per step."""
+    optimizer: str = "sgd"
+    """A name of timm's optimizer factory."""
+    lr: float = Field(0.1, gt=0)
+    """Highest learning rate."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Of optimizers that have one."""
+    weight_decay: float = Field(1e-4, ge=0)
+    """Not applied to biases and normalisation."""
+    schedule: str = "cosine"
+    """A name of timm's scheduler factory, moved after every step."""
+    warmup_epochs: float = Field(0.5, ge=0)
+    """Linear warm-up from a hundredth of ``lr``."""
+    min_lr: float = Field(0.0, ge=0)
+    """Learning rate at the end of the schedule."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Of the cross-entropy."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay per step of an exponential moving average of the weights; None for none."""
+    clip_norm: float | None = Field(None, gt=0)
+    """Clip the gradient to this norm."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Before the classifier."""
+    nonfinite_limit: int = Field(20, ge=0)
+    """Steps with a loss that is not finite are skipped; more of them than this end the run."""
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    """Write a checkpoint when the last is older than this, beside one after every epoch."""
+
+
+class SupernetSection(Training):
+    """Step 1: the super-network."""
+
+    strategy: Named = Named(name="widening")
+    """How sub-networks are drawn."""
+    probe_epochs: int = Field(5, ge=0)
+    """Score the largest, the smallest and random sub-networks every so many epochs; 0 never."""
+    probes: int = Field(2, ge=0)
+    """Random sub-networks among them."""
+
+
+class SearchSection(Section):
+    """Step 2: the search."""
+
+    optimizer: str = "mcd"
+    """mcd, netadapt, random, nsga2 or tpe."""
+    settings: dict[str, Any] = {}
+    """Further keyword arguments of the optimizer."""
+    metric: str = "latency"
+    """The metric that is descended: latency, macs, params or one of ``metrics``."""
+    budget: str = "50%"
+    """Its budget, absolute with a unit (30ms, 220M) or a share of the largest network (50%)."""
+    constraints: list[str] = []
+    """Further budgets: params=5M, latency@pixel6-cpu=12ms."""
+    metrics: dict[str, str] = {}
+    """Metrics of the user's own: name → module:function of the network description."""
+    device: str | None = None
+    """Whose latency: host, or a fitted or imported device; None for host unless ``table``."""
+    table: Path | None = None
+    """A latency table file in place of ``device``."""
+    iterations: int = Field(20, ge=1)
+    """n, steps from the largest network to the budget."""
+    proposals: int = Field(20, ge=1)
+    """J, networks evaluated in each iteration."""
+    layers: int = Field(3, ge=1)
+    """L, choices changed in one proposal."""
+    decay: float = Field(0.96, gt=0, le=1)
+    """d, by which the reduction of each iteration shrinks."""
+    evaluations: int | None = Field(None, ge=1)
+    """Budget of networks for the baselines; None for as many as MCD."""
+    recalibration_images: int = Field(512, ge=1)
+    """Training images for the batch statistics of every candidate."""
+    batch_size: int = Field(256, ge=1)
+    """Images at once while a candidate is evaluated."""
+    storage: str | None = None
+    """Optuna storage URL; None for an SQLite file in the run folder."""
+    workers: int = Field(1, ge=1)
+    """Processes on this machine that evaluate candidates."""
+
+
+class TrainSection(Training):
+    """Step 3: the discovered network."""
+
+    weights: Literal["scratch", "inherited"] = "scratch"
+    """Start from random weights or from the super-network's."""
+    validate_epochs: int = Field(5, ge=0)
+    """Score on the hold-out every so many epochs; 0 only at the end."""
+
+
+class Experiment(Section):
+    """A whole experiment, as a recipe describes it."""
+
+    schema_version: Literal[1] = Field(EXPERIMENT_SCHEMA, alias="schema")
+    """Version of this file format."""
+    name: str
+    """The name of the run folder; a recipe's file name unless given."""
+    description: str = ""
+    """What it is for, in a line."""
+    seed: int = Field(0, ge=0)
+    """Of everything random: splits, order, augmentation, sub-networks, weights, proposals."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; None for torch's default. Results are bit-identical only for equal numbers."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained and evaluated."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward pass in training; bfloat16 is no gain on a CPU."""
+    space: Named
+    """The search space; its settings say resolution, channels and classes."""
+    task: TaskSection
+    """The problem and its data."""
+    supernet: SupernetSection = SupernetSection()
+    """Step 1."""
+    search: SearchSection = SearchSection()
+    """Step 2."""
+    train: TrainSection = TrainSection()
+    """Step 3."""
+
+    def search_space(self) -> SearchSpace:
+        """The search space that the recipe names.
+
+        Raises:
+            UserError: unknown name or setting.
+        """
+        try:
+            return space(self.space.name, **self.space.settings)
+        except TypeError as error:
+            raise UserError(f"space.settings: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The resolved experiment as plain YAML types."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def to_yaml(self) -> str:
+        """The resolved experiment as a recipe that loads again."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def recipes() -> dict[str, str]:
+    """The shipped recipes: name → text."""
+    folder = importlib.resources.files("experiments")
+    found = [f for f in folder.iterdir() if f.name.endswith(".yaml")]
+    return {
+        f.name.removesuffix(".yaml"): f.read_text() for f in sorted(found, key=lambda f: f.name)
+    }
+
+
+def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read a recipe from a file, or by the name of a shipped one.
+
+    Args:
+        path_or_name: a YAML path or a name from `recipes`.
+        overrides: ``section.key=value``, the value as YAML.
+
+    Raises:
+        UserError: no such recipe, broken YAML, an unknown key or a value that does not fit.
+    """
+    path = Path(path_or_name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot read this recipe ({error})") from None
+        name = path.stem
+    else:
+        shipped = recipes()
+        name = str(path_or_name)
+        if name not in shipped:
+            raise unknown("experiment (no YAML file and no recipe)", name, shipped)
+        text = shipped[name]
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path_or_name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path_or_name}: a recipe is a mapping of sections; this is not")
+    data = {"schema": EXPERIMENT_SCHEMA, "name": name, **data}
+    for override in overrides:
+        data = _override(data, override)
+    return parse_experiment(data, where=str(path_or_name))
+
+
+def parse_experiment(data: Mapping[str, Any], *, where: str) -> Experiment:
+    """Check a recipe that was read; ``where`` names it in errors.
+
+    Raises:
+        UserError: an unknown key or a value that does not fit.
+    """
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        raise _refusal(error, where) from None
+    try:
+        experiment.search_space()
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return experiment
+
+
+def with_overrides(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
+    """The experiment with ``section.key=value`` applied.
+
+    Raises:
+        UserError: as `load_experiment`.
+    """
+    data = experiment.to_dict()
+    for override in overrides:
+        data = _override(data, override)
+    return parse_experiment(data, where=experiment.name)
+
+
+def _override(data: dict[str, Any], override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"--set {override}: expected section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override}: the value is not YAML") from None
+    result = dict(data)
+    node = result
+    for part in parts[:-1]:
+        child = node.get(part)
+        if child is not None and not isinstance(child, dict):
+            raise UserError(f"--set {override}: {part} is a value, not a section")
+        node[part] = dict(child or {})
+        node = node[part]
+    node[parts[-1]] = value
+    return result
+
+
+def _refusal(error: ValidationError, where: str) -> UserError:
+    """The first thing that is wrong, in one line."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    dotted = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        model = _model_at(path[:-1])
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        inside = f" of section {'.'.join(path[:-1])}" if path[:-1] else ""
+        return UserError(f"{where}: {unknown(f'key{inside}', path[-1], known)}")
+    message = first["msg"]
+    if first["type"] == "missing":
+        return UserError(f"{where}: {dotted} is missing")
+    return UserError(f"{where}: {dotted} = {first['input']!r}: {message[0].lower()}{message[1:]}")
+
+
+def _model_at(path: Sequence[str]) -> type[BaseModel]:
+    model: type[BaseModel] = Experiment
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        model = annotation
+    return model

@@ -1,0 +1,1 @@
+"""Tasks: data in splits, losses and scores."""

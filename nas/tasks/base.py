@@ -1,0 +1,117 @@
+"""What a task is: data in splits, a loss and a score. Two sides: classification and depth.
+
+A task is built for the input of one search space (channels, resolution, outputs) and says where
+they do not fit the data. Images are (N, C, H, W) float32 tensors in channels-last memory,
+normalised with ``mean`` and ``std``; targets are whatever the task's own loss reads.
+
+Everything random is a function of (seed, epoch, step), so that a run can go on anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]
+"""Images and targets."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score on one split, as every file and every command shows it."""
+
+    name: str
+    value: float
+    unit: str
+    higher_is_better: bool
+    split: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The score as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network reaches on a split: its score, the mean loss and further figures."""
+
+    score: Score
+    loss: float
+    images: int
+    details: dict[str, float] = field(default_factory=dict)
+
+
+class Meter(Protocol):
+    """Gathers outputs batch by batch."""
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Count one batch; what is kept does not grow with the number of batches."""
+        ...
+
+    def evaluation(self) -> Evaluation:
+        """The score, loss and details of everything seen.
+
+        Raises:
+            UserError: nothing was counted.
+        """
+        ...
+
+
+class Split(Protocol):
+    """Images that are read again and again, in a fixed order, without augmentation."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Every image once, in order; the last batch may be smaller."""
+        ...
+
+
+class Task(Protocol):
+    """Data, loss and score of one problem.
+
+    ``holdout`` is cut from the training images and is all that a search may see; ``test`` is
+    kept for final results. ``labels`` names the outputs (empty for a map).
+    """
+
+    name: str
+    score_name: str
+    unit: str
+    higher_is_better: bool
+    labels: Sequence[str]
+    input_channels: int
+    resolution: int
+    classes: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    train_images: int
+    holdout: Split
+    test: Split
+
+    def train_batches(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+        """The shuffled, augmented batches of an epoch, from batch number ``start`` on.
+
+        The last, incomplete batch is left out. A function of (seed, epoch, step) only.
+        """
+        ...
+
+    def calibration(self, images: int, batch_size: int) -> Sequence[Tensor]:
+        """Training images without augmentation, for batch statistics; cached, same each time."""
+        ...
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+        """The mean training loss of a batch (mixed or smoothed targets included)."""
+        ...
+
+    def meter(self, split: str) -> Meter:
+        """A new, empty meter."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies data and splits: counts and a hash of the hold-out's indices."""
+        ...

@@ -1,0 +1,52 @@
+"""Cutting the hold-out from the training images."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from search_spaces import UserError
+
+Indices = npt.NDArray[np.int64]
+
+
+def stratified_holdout(
+    labels: npt.ArrayLike, holdout: float, seed: int, *, task: str
+) -> tuple[Indices, Indices]:
+    """Cut a hold-out with every class in the share it has: (training, hold-out) indices, sorted.
+
+    Args:
+        labels: class of every training image; shape (images,).
+        holdout: a share below 1, or a number of images.
+        seed: fixes which images.
+        task: named in errors.
+
+    Raises:
+        UserError: no images, or nothing would be left on one side.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    count = round(holdout * len(labels)) if holdout < 1 else int(holdout)
+    if not 0 < count < len(labels):
+        raise UserError(
+            f"task {task}: a hold-out of {count} out of {len(labels)} training images leaves "
+            "nothing on one side; change task.holdout"
+        )
+    order = np.random.default_rng([seed, 0x401D]).permutation(len(labels))
+    # rank of each image inside its class, as a fraction: the smallest ranks are the hold-out
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    sizes = np.bincount(labels)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    sorted_labels = labels[by_class]
+    rank = (np.arange(len(labels)) - starts[sorted_labels] + 0.5) / sizes[sorted_labels]
+    by_rank = by_class[np.argsort(rank, kind="stable")]
+    chosen = np.sort(by_rank[:count])
+    rest = np.sort(by_rank[count:])
+    return rest.astype(np.int64), chosen.astype(np.int64)
+
+
+def indices_hash(indices: npt.ArrayLike) -> str:
+    """A short hash that identifies a set of image indices."""
+    data = np.sort(np.asarray(indices, dtype=np.int64)).astype("<i8").tobytes()
+    return hashlib.sha256(data).hexdigest()[:16]
