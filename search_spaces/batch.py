@@ -49,17 +49,7 @@ class Additive:
         self._memo: dict[str, dict[tuple[int, ...], tuple[int, float]]] = {
             node.name: {} for node in self._nodes
         }
-        self._shapes = self._spatial_shapes()
-
-    def _spatial_shapes(self) -> dict[str, tuple[int, int]]:
-        tensors: dict[str, Tensor | None] = {
-            INPUT: Tensor(INPUT, self.space.input_shape, prefix(self.space.input_channels))
-        }
-        values = {c.name: c.largest for c in self.space.choices.values()}
-        for node in self.space.nodes:
-            inputs = [tensors[name] for name in node.inputs]
-            tensors[node.name] = node.lower(inputs, values, self.space.lowering)[1]
-        return {name: t.shape[1:] for name, t in tensors.items() if t is not None}
+        self._shapes = {name: shape[1:] for name, shape in space.largest_shapes.items()}
 
     def matrix(self, architectures: Iterable[Architecture | Values]) -> Matrix:
         """The architectures' values as rows, one column per choice in the space's order."""

@@ -152,15 +152,7 @@ class SearchSpace:
         """
         if isinstance(values, Architecture):
             self.check(values)
-        values = self.canonical(values)
-        tensors: dict[str, Tensor | None] = {
-            INPUT: Tensor(INPUT, self.input_shape, prefix(self.input_channels))
-        }
-        operations: list[Operation] = []
-        for node in self.nodes:
-            inputs = [tensors[name] for name in node.inputs]
-            lowered, tensors[node.name] = node.lower(inputs, values, self.lowering)
-            operations += lowered
+        operations, tensors = self._resolve(self.canonical(values))
         outputs = []
         for name in self.outputs:
             out = tensors[name]
@@ -178,6 +170,24 @@ class SearchSpace:
             outputs=tuple(outputs),
             kept=kept,
         )
+
+    @cached_property
+    def largest_shapes(self) -> Mapping[str, Shape]:
+        """The output shape of every node in the largest network."""
+        values = {c.name: c.largest for c in self.choices.values()}
+        tensors = self._resolve(values)[1]
+        return {name: tensor.shape for name, tensor in tensors.items() if tensor is not None}
+
+    def _resolve(self, values: Values) -> tuple[list[Operation], dict[str, Tensor | None]]:
+        tensors: dict[str, Tensor | None] = {
+            INPUT: Tensor(INPUT, self.input_shape, prefix(self.input_channels))
+        }
+        operations: list[Operation] = []
+        for node in self.nodes:
+            inputs = [tensors[name] for name in node.inputs]
+            lowered, tensors[node.name] = node.lower(inputs, values, self.lowering)
+            operations += lowered
+        return operations, tensors
 
     def check(self, architecture: Architecture) -> None:
         """Refuse an architecture of another space.

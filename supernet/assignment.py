@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from search_spaces import Architecture
 from search_spaces.choices import Values
+
+Statistics = Literal["own", "shared", "kept"]
+"""Batch statistics in training: of each group, of the whole batch, or of the whole batch but
+for each channel over only the images that keep it."""
 
 
 @dataclass(frozen=True)
@@ -14,15 +17,9 @@ class Assignment:
     """One sub-network per group of images; the groups are contiguous and equally large.
 
     With G groups and N images, image n belongs to group n · G // N; G = N gives every image
-    a sub-network of its own. ``own_statistics`` gives every group its own batch statistics.
+    a sub-network of its own. The values are canonical (`SearchSpace.canonical`), as
+    architectures are.
     """
 
-    groups: tuple[Architecture | Values, ...]
-    own_statistics: bool = True
-
-    @classmethod
-    def of(
-        cls, groups: Sequence[Architecture | Values], *, own_statistics: bool = True
-    ) -> Assignment:
-        """The assignment of these sub-networks, in the order of the images."""
-        return cls(tuple(groups), own_statistics)
+    groups: tuple[Values, ...]
+    statistics: Statistics = "own"

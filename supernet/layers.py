@@ -1,0 +1,190 @@
+"""The layers of the super-network: the largest weights, used by many sub-networks at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from search_spaces.nodes import Conv, Elementwise, Linear
+from search_spaces.operation import ZERO_PRESERVING
+from supernet.activations import ACTIVATIONS
+from supernet.assignment import Statistics
+from supernet.functional import split_padding
+from supernet.masks import Masks
+from supernet.statistics import group_batch_norm, kept_batch_norm
+
+
+@dataclass
+class Batch:
+    """How the images of one forward pass belong to sub-networks.
+
+    ``kernels`` maps a kernel choice to one size per group.
+    """
+
+    groups: int
+    masks: Masks
+    statistics: Statistics
+    kernels: dict[str, list[int]] = field(default_factory=dict)
+
+
+def per_image(mask: Tensor, images: int) -> Tensor:
+    """(G, C) → (N, C): every image has its group's row."""
+    return mask if len(mask) == images else mask.repeat_interleave(images // len(mask), 0)
+
+
+def apply_mask(x: Tensor, mask: Tensor) -> Tensor:
+    """Zero the dropped channels of x (N, C, H, W) by a mask (G, C)."""
+    return x * per_image(mask, len(x))[:, :, None, None]
+
+
+class MaskedNorm(nn.BatchNorm2d):
+    """Batch normalisation, activation and mask of a batch of sub-networks."""
+
+    def __init__(self, name: str, channels: int, eps: float, activation: str, masked: bool) -> None:
+        super().__init__(channels, eps=eps)
+        self.name = name
+        self.masked = masked
+        self.activate = ACTIVATIONS[activation]
+        self.foldable = activation in ZERO_PRESERVING
+
+    def run(self, chunks: list[Tensor], batch: Batch | None) -> Tensor:
+        """Chunks of the batch in order → the whole batch, normalised, active, masked."""
+        if batch is None:
+            return self.activate(super().forward(_join(chunks)))
+        mask = batch.masks.of(self.name) if self.masked else None
+        fold = mask if self.foldable else None
+        statistics = batch.statistics if self.training else "shared"
+        if statistics == "own":
+            parts = _split(chunks, batch.groups)
+            x, mean, variance = group_batch_norm(parts, self.weight, self.bias, fold, self.eps)
+            self._track(mean.mean(0), variance.mean(0))
+        elif statistics == "kept":
+            x = _join(chunks)
+            kept = per_image(batch.masks.of(self.name), len(x))
+            x, mean, variance = kept_batch_norm(x, self.weight, self.bias, kept, self.eps)
+            self._track(mean, variance)
+        else:
+            x = super().forward(_join(chunks))
+            fold = None
+        x = self.activate(x)
+        return x if mask is None or fold is not None else apply_mask(x, mask)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None
+        momentum = self.momentum if self.momentum is not None else 0.1
+        self.running_mean.lerp_(mean.detach(), momentum)
+        self.running_var.lerp_(variance.detach(), momentum)
+
+
+class SuperConv(nn.Module):
+    """A convolution of the largest network; smaller kernels are the centre of its own."""
+
+    def __init__(self, node: Conv, in_channels: int, masked: bool) -> None:
+        super().__init__()
+        self.node = node
+        self.masked = masked
+        # a depthwise layer follows its input; its width names only what it is tied to
+        filters = in_channels if node.group_width == 1 else node.filters.maximum
+        self.conv = nn.Conv2d(
+            in_channels,
+            filters,
+            node.kernel,
+            node.stride,
+            groups=in_channels // node.group_width if node.group_width else 1,
+            bias=node.bias,
+        )
+        self.norm = (
+            MaskedNorm(node.name, filters, node.norm_eps, node.activation, masked)
+            if node.norm
+            else None
+        )
+        self.activate = ACTIVATIONS[node.activation]
+
+    def forward(self, x: Tensor, batch: Batch | None) -> Tensor:
+        """(N, C, H, W) → (N, filters, H', W'), dropped filters zero where the graph needs it."""
+        chunks = self._convolve(x, batch)
+        if self.norm is not None:
+            return self.norm.run(chunks, batch)
+        x = self.activate(_join(chunks))
+        if self.masked and batch is not None:
+            x = apply_mask(x, batch.masks.of(self.node.name))
+        return x
+
+    def _convolve(self, x: Tensor, batch: Batch | None) -> list[Tensor]:
+        sizes = None
+        if batch is not None and self.node.kernel_choice is not None:
+            sizes = batch.kernels[self.node.kernel_choice]
+        if sizes is None:
+            return [self._one(x, self.node.kernel)]
+        group = len(x) // len(sizes)
+        chunks, start = [], 0
+        for g, size in enumerate(sizes):
+            last = g + 1 == len(sizes)
+            if last or sizes[g + 1] != size:
+                chunks.append(self._one(x[start : (g + 1) * group], (size, size)))
+                start = (g + 1) * group
+        return chunks
+
+    def _one(self, x: Tensor, kernel: tuple[int, int]) -> Tensor:
+        weight = centre(self.conv.weight, kernel)
+        if kernel == (1, 1) and x.shape[2:] == (1, 1) and self.conv.groups == 1:
+            flat = F.linear(x.flatten(1), weight.flatten(1), self.conv.bias)
+            return flat[:, :, None, None]
+        x, padding = split_padding(x, self.node.padding_for(kernel))
+        return F.conv2d(
+            x, weight, self.conv.bias, self.conv.stride, padding, groups=self.conv.groups
+        )
+
+
+class SuperLinear(nn.Module):
+    """A fully connected layer of the largest network, on (N, C, 1, 1)."""
+
+    def __init__(self, node: Linear, in_channels: int, masked: bool) -> None:
+        super().__init__()
+        self.node = node
+        self.masked = masked
+        self.linear = nn.Linear(in_channels, node.filters.maximum, bias=node.bias)
+        self.activate = ACTIVATIONS[node.activation]
+
+    def forward(self, x: Tensor, batch: Batch | None) -> Tensor:
+        """(N, C, 1, 1) → (N, filters, 1, 1)."""
+        x = self.activate(self.linear(x.flatten(1)))[:, :, None, None]
+        if self.masked and batch is not None:
+            x = apply_mask(x, batch.masks.of(self.node.name))
+        return x
+
+
+class SuperNorm(nn.Module):
+    """A normalisation that follows no convolution."""
+
+    def __init__(self, node: Elementwise, channels: int, masked: bool) -> None:
+        super().__init__()
+        self.node = node
+        self.norm = MaskedNorm(node.name, channels, node.norm_eps, node.activation, masked)
+
+    def forward(self, x: Tensor, batch: Batch | None) -> Tensor:
+        """(N, C, H, W) → the same shape."""
+        return self.norm.run([x], batch)
+
+
+def centre(weight: Tensor, kernel: tuple[int, int]) -> Tensor:
+    """The centre of a super-kernel (filters, channels, K, K)."""
+    if weight.shape[2:] == kernel:
+        return weight
+    top = (weight.shape[2] - kernel[0]) // 2
+    left = (weight.shape[3] - kernel[1]) // 2
+    return weight[:, :, top : top + kernel[0], left : left + kernel[1]]
+
+
+def _join(chunks: list[Tensor]) -> Tensor:
+    return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+
+
+def _split(chunks: list[Tensor], groups: int) -> list[Tensor]:
+    """Chunks of one or more whole groups → one tensor per group."""
+    size = sum(len(chunk) for chunk in chunks) // groups
+    return [part for chunk in chunks for part in torch.split(chunk, size)]

@@ -1,0 +1,177 @@
+"""Where masks are needed in a space's graph, and what they are for an assignment.
+
+Not every dropped channel must be zeroed where it arises: a depthwise layer keeps channels apart,
+so one mask behind it serves the layer before as well, and a gate of squeeze-and-excite zeroes the
+map it multiplies. The places follow from the graph: a dense layer needs its input clean, and asks
+for it backwards through everything that mixes no channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from search_spaces import SearchSpace
+from search_spaces.choices import Values, Width
+from search_spaces.nodes import (
+    Add,
+    Bypass,
+    Concat,
+    Conv,
+    Elementwise,
+    Flatten,
+    GlobalPool,
+    Linear,
+    Multiply,
+    Node,
+    Pool,
+    Resize,
+)
+from search_spaces.operation import ZERO_PRESERVING
+from search_spaces.space import INPUT
+
+
+def mixes_channels(node: Node) -> bool:
+    """True where an output channel depends on other input channels."""
+    if isinstance(node, Conv):
+        return node.group_width != 1
+    return isinstance(node, Linear)
+
+
+def masked_nodes(space: SearchSpace) -> frozenset[str]:
+    """The nodes whose own output must be masked so that every layer sees clean inputs."""
+    demanded: set[str] = set()
+    masked: set[str] = set()
+    for node in reversed(space.nodes):
+        asked = node.name in demanded
+        if mixes_channels(node):
+            # a grouped convolution drops whole groups, yet reads clean inputs like a dense one
+            demanded.update(node.inputs)
+            if asked:
+                masked.add(node.name)
+        elif isinstance(node, Conv | GlobalPool):
+            if asked:
+                masked.add(node.name)
+        elif isinstance(node, Elementwise):
+            if asked and not node.norm and node.activation in ZERO_PRESERVING:
+                demanded.update(node.inputs)
+            elif asked:
+                masked.add(node.name)
+        elif isinstance(node, Multiply):
+            if asked:
+                demanded.add(node.inputs[1])
+        elif isinstance(node, Bypass):
+            # y_i is f_i + x'_i or one of the two: f must be clean whoever reads y
+            demanded.add(node.inputs[0])
+            if asked or node.residual:
+                demanded.add(node.inputs[1])
+        elif isinstance(node, Add):
+            # where the widths differ, the channels of the wider one must pass unchanged
+            demanded.update(node.inputs)
+            if asked and node.activation not in ZERO_PRESERVING:
+                masked.add(node.name)
+        elif asked:
+            demanded.update(node.inputs)
+    return frozenset(masked)
+
+
+class MaskPlan:
+    """Masks (G, C) of every node that needs one, from the widths of G sub-networks.
+
+    All masks of a batch are made as one comparison and travel to the device as one tensor.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.masked = masked_nodes(space)
+        self._nodes = {node.name: node for node in space.nodes}
+        # every distinct (width, requires) is one stretch of the comparison
+        self._stretch: dict[tuple[Width, str | None], tuple[int, int]] = {}
+        positions: list[Tensor] = []
+        self._sources: list[tuple[Width, str | None]] = []
+        offset = 0
+        for node in space.nodes:
+            if not isinstance(node, Conv | Linear) or not mixes_channels(node):
+                continue
+            key = (node.filters, node.requires)
+            if key in self._stretch:
+                continue
+            width = node.filters.maximum
+            self._stretch[key] = (offset, offset + width)
+            self._sources.append(key)
+            positions.append(torch.arange(width))
+            offset += width
+        self._position = torch.cat(positions)
+        counts = torch.tensor([len(p) for p in positions])
+        self._column = torch.repeat_interleave(torch.arange(len(positions)), counts)
+
+    def channels(self, name: str) -> int:
+        """Channels of a node's output in the largest network."""
+        return self.space.largest_shapes[name][0]
+
+    def __call__(self, groups: Sequence[Values], like: Tensor) -> Masks:
+        """The masks of these sub-networks, in the type and on the device of ``like``."""
+        table = torch.tensor(
+            [[_width(width, requires, g) for width, requires in self._sources] for g in groups]
+        )
+        flat = (self._position < table[:, self._column]).to(like.dtype)
+        if like.device.type != "cpu":
+            flat = flat.pin_memory().to(like.device, non_blocking=True)
+        return Masks(self, flat)
+
+    def stretch(self, node: Conv | Linear) -> tuple[int, int]:
+        """Where the node's mask stands in the flat comparison."""
+        return self._stretch[(node.filters, node.requires)]
+
+    def node(self, name: str) -> Node:
+        """The node of this name."""
+        return self._nodes[name]
+
+
+class Masks:
+    """The masks of one batch, looked up by node; each is (G, C) of zeros and ones."""
+
+    def __init__(self, plan: MaskPlan, flat: Tensor) -> None:
+        self._plan = plan
+        self._flat = flat
+        self._made: dict[str, Tensor] = {}
+
+    def of(self, name: str) -> Tensor:
+        """The channels of the node's output that each group keeps, (G, C)."""
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Tensor:
+        if name == INPUT:
+            return self._flat.new_ones(len(self._flat), self._plan.space.input_channels)
+        node = self._plan.node(name)
+        if isinstance(node, Conv | Linear) and mixes_channels(node):
+            start, stop = self._plan.stretch(node)
+            return self._flat[:, start:stop]
+        inputs = [self.of(i) for i in node.inputs]
+        if isinstance(node, Bypass):
+            return torch.maximum(inputs[0], _fit(inputs[1], node.filters))
+        if isinstance(node, Add):
+            width = self._plan.channels(name)
+            return torch.stack([_fit(m, width) for m in inputs]).amax(0)
+        if isinstance(node, Concat):
+            return torch.cat(inputs, 1)
+        if isinstance(node, Flatten):
+            return inputs[0].repeat_interleave(self._plan.channels(name) // inputs[0].shape[1], 1)
+        assert isinstance(node, Conv | Elementwise | Pool | GlobalPool | Resize | Multiply)
+        return inputs[0]
+
+
+def _fit(mask: Tensor, width: int) -> Tensor:
+    if mask.shape[1] >= width:
+        return mask[:, :width]
+    return torch.cat([mask, mask.new_zeros(len(mask), width - mask.shape[1])], 1)
+
+
+def _width(width: Width, requires: str | None, values: Values) -> int:
+    if requires is not None and values[requires] == 0:
+        return 0
+    return width.of(values)
