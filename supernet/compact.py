@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from search_spaces import Network, Operation
 from supernet import functional
 from supernet.activations import ACTIVATIONS
+from supernet.initialisation import Conv2d, Linear, initialise
 
 
 def layer_key(name: str) -> str:
@@ -25,7 +26,7 @@ class ConvLayer(nn.Module):
         super().__init__()
         self.operation = operation
         channels = operation.input_shapes[0][0]
-        self.conv = nn.Conv2d(
+        self.conv = Conv2d(
             channels,
             operation.output_shape[0],
             operation.kernel,
@@ -72,7 +73,7 @@ class LinearLayer(nn.Module):
     def __init__(self, operation: Operation) -> None:
         super().__init__()
         self.operation = operation
-        self.linear = nn.Linear(
+        self.linear = Linear(
             operation.input_shapes[0][0], operation.output_shape[0], bias=operation.bias
         )
         self.activation = ACTIVATIONS[operation.activation]
@@ -147,14 +148,15 @@ def run_weightless(operation: Operation, inputs: list[Tensor]) -> Tensor:
 
 
 class CompactNetwork(nn.Module):
-    """A network description as a module; weights are torch's default initialisation.
+    """A network description as a module.
 
     Args:
         network: the description.
         dropout: probability of dropping an input of the last linear layer in training.
+        initial: draw initial weights; without, they hold anything until they are loaded.
     """
 
-    def __init__(self, network: Network, *, dropout: float = 0.0) -> None:
+    def __init__(self, network: Network, *, dropout: float = 0.0, initial: bool = True) -> None:
         super().__init__()
         self.network = network
         self.dropout = dropout
@@ -168,6 +170,8 @@ class CompactNetwork(nn.Module):
         linear = [o.name for o in network.operations if o.type == "linear"]
         self._last_linear = linear[-1] if linear else None
         self._released = _last_uses(network)
+        if initial:
+            initialise(self)
 
     def layer(self, name: str) -> nn.Module:
         """The layer of the operation ``name``."""

@@ -24,11 +24,9 @@ def extract(supernet: Supernet, architecture: Architecture | Values) -> CompactN
     """
     space = supernet.space
     network = space.describe(architecture)
-    with torch.device("meta"):
-        compact = CompactNetwork(network, dropout=supernet.dropout)
     like = next(supernet.parameters())
-    compact.to_empty(device=like.device)
-    compact.to(like.dtype).train(supernet.training)
+    compact = CompactNetwork(network, dropout=supernet.dropout, initial=False)
+    compact.to(like.device, like.dtype).train(supernet.training)
     for operation in network.operations:
         if operation.type not in ("conv", "linear", "batch_norm"):
             continue

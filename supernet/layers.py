@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces.nodes import Conv, Elementwise, Linear
+from search_spaces.nodes import Conv, Elementwise
+from search_spaces.nodes import Linear as LinearNode
 from search_spaces.operation import ZERO_PRESERVING
 from supernet.activations import ACTIVATIONS
 from supernet.assignment import Statistics
 from supernet.functional import split_padding
+from supernet.initialisation import Conv2d, Linear
 from supernet.masks import Masks
 from supernet.statistics import group_batch_norm, kept_batch_norm
 
@@ -89,7 +91,7 @@ class SuperConv(nn.Module):
         self.masked = masked
         # a depthwise layer follows its input; its width names only what it is tied to
         filters = in_channels if node.group_width == 1 else node.filters.maximum
-        self.conv = nn.Conv2d(
+        self.conv = Conv2d(
             in_channels,
             filters,
             node.kernel,
@@ -143,11 +145,11 @@ class SuperConv(nn.Module):
 class SuperLinear(nn.Module):
     """A fully connected layer of the largest network, on (N, C, 1, 1)."""
 
-    def __init__(self, node: Linear, in_channels: int, masked: bool) -> None:
+    def __init__(self, node: LinearNode, in_channels: int, masked: bool) -> None:
         super().__init__()
         self.node = node
         self.masked = masked
-        self.linear = nn.Linear(in_channels, node.filters.maximum, bias=node.bias)
+        self.linear = Linear(in_channels, node.filters.maximum, bias=node.bias)
         self.activate = ACTIVATIONS[node.activation]
 
     def forward(self, x: Tensor, batch: Batch | None) -> Tensor:

@@ -26,6 +26,7 @@ from supernet import functional
 from supernet.activations import ACTIVATIONS
 from supernet.assignment import Assignment
 from supernet.compact import join_outputs, layer_key
+from supernet.initialisation import initialise
 from supernet.layers import Batch, SuperConv, SuperLinear, SuperNorm, apply_mask
 from supernet.masks import MaskPlan
 
@@ -53,6 +54,7 @@ class Supernet(nn.Module):
                 self.layers[layer_key(node.name)] = layer
         linear = [node.name for node in space.nodes if isinstance(node, Linear)]
         self._last_linear = linear[-1] if linear else None
+        initialise(self)
         self._kernel_choices = [c.name for c in space.choices.values() if c.kind == "kernel"]
 
     def _make(self, node: Node) -> nn.Module | None:
