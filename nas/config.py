@@ -41,44 +41,44 @@ class TaskSection(Named):
 
     data: Path | None = None
     """Where the data is; None for a task that brings its own."""
-    holdout: float = Field(0.1, gt=0)
+    holdout: float = Field(default=0.1, gt=0)
     """Cut from the training images, stratified, fixed by the seed: a share below 1, else images."""
 
 
 class Training(Section):
     """One training; steps 1 and 3 share it."""
 
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(default=30, ge=1)
     """Passes over the training images."""
-    steps_per_epoch: int | None = Field(None, ge=1)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
     """Cut each epoch short after so many batches; None for all of them."""
-    batch_size: int = Field(128, ge=1)
+    batch_size: int = Field(default=128, ge=1)
     """Images per step."""
     optimizer: str = "sgd"
     """A name of timm's optimizer factory."""
-    lr: float = Field(0.1, gt=0)
+    lr: float = Field(default=0.1, gt=0)
     """Highest learning rate."""
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of optimizers that have one."""
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     """Not applied to biases and normalisation."""
     schedule: str = "cosine"
     """A name of timm's scheduler factory, moved after every step."""
-    warmup_epochs: float = Field(0.5, ge=0)
+    warmup_epochs: float = Field(default=0.5, ge=0)
     """Linear warm-up from a hundredth of ``lr``."""
-    min_lr: float = Field(0.0, ge=0)
+    min_lr: float = Field(default=0.0, ge=0)
     """Learning rate at the end of the schedule."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Of the cross-entropy."""
-    ema: float | None = Field(None, gt=0, lt=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay per step of an exponential moving average of the weights; None for none."""
-    clip_norm: float | None = Field(None, gt=0)
+    clip_norm: float | None = Field(default=None, gt=0)
     """Clip the gradient to this norm."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Before the classifier."""
-    nonfinite_limit: int = Field(20, ge=0)
+    nonfinite_limit: int = Field(default=20, ge=0)
     """Steps with a loss that is not finite are skipped; more of them than this end the run."""
-    checkpoint_seconds: float = Field(60.0, ge=0)
+    checkpoint_seconds: float = Field(default=60.0, ge=0)
     """Write a checkpoint when the last is older than this, beside one after every epoch."""
 
 
@@ -87,9 +87,9 @@ class SupernetSection(Training):
 
     strategy: Named = Named(name="widening")
     """How sub-networks are drawn."""
-    probe_epochs: int = Field(5, ge=0)
+    probe_epochs: int = Field(default=5, ge=0)
     """Score the largest, the smallest and random sub-networks every so many epochs; 0 never."""
-    probes: int = Field(2, ge=0)
+    probes: int = Field(default=2, ge=0)
     """Random sub-networks among them."""
 
 
@@ -112,23 +112,23 @@ class SearchSection(Section):
     """Whose latency: host, or a fitted or imported device; None for host unless ``table``."""
     table: Path | None = None
     """A latency table file in place of ``device``."""
-    iterations: int = Field(20, ge=1)
+    iterations: int = Field(default=20, ge=1)
     """n, steps from the largest network to the budget."""
-    proposals: int = Field(20, ge=1)
+    proposals: int = Field(default=20, ge=1)
     """J, networks evaluated in each iteration."""
-    layers: int = Field(3, ge=1)
+    layers: int = Field(default=3, ge=1)
     """L, choices changed in one proposal."""
-    decay: float = Field(0.96, gt=0, le=1)
+    decay: float = Field(default=0.96, gt=0, le=1)
     """d, by which the reduction of each iteration shrinks."""
-    evaluations: int | None = Field(None, ge=1)
+    evaluations: int | None = Field(default=None, ge=1)
     """Budget of networks for the baselines; None for as many as MCD."""
-    recalibration_images: int = Field(512, ge=1)
+    recalibration_images: int = Field(default=512, ge=1)
     """Training images for the batch statistics of every candidate."""
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(default=256, ge=1)
     """Images at once while a candidate is evaluated."""
     storage: str | None = None
     """Optuna storage URL; None for an SQLite file in the run folder."""
-    workers: int = Field(1, ge=1)
+    workers: int = Field(default=1, ge=1)
     """Processes on this machine that evaluate candidates."""
 
 
@@ -137,22 +137,22 @@ class TrainSection(Training):
 
     weights: Literal["scratch", "inherited"] = "scratch"
     """Start from random weights or from the super-network's."""
-    validate_epochs: int = Field(5, ge=0)
+    validate_epochs: int = Field(default=5, ge=0)
     """Score on the hold-out every so many epochs; 0 only at the end."""
 
 
 class Experiment(Section):
     """A whole experiment, as a recipe describes it."""
 
-    schema_version: Literal[1] = Field(EXPERIMENT_SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     """Version of this file format."""
     name: str
     """The name of the run folder; a recipe's file name unless given."""
     description: str = ""
     """What it is for, in a line."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Of everything random: splits, order, augmentation, sub-networks, weights, proposals."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
     """CPU threads; None for torch's default. Results are bit-identical only for equal numbers."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained and evaluated."""

@@ -1,0 +1,1 @@
+"""The training loop of steps 1 and 3, and its checkpoints."""
