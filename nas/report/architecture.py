@@ -156,6 +156,7 @@ class _Bar:
         if kept and kept != full:
             inside = filled >= 24
             css = "value on" if inside else "value"
+            css += " fine" * (kept > 999)
             drawing.text(x, base - 8 if inside else base - filled - 5, str(kept), css)
         if not kept and not part:
             drawing.line(x - 7, base - 22, x + 7, base - 8, "cross")

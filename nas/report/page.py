@@ -194,7 +194,7 @@ def _tradeoff(runs: Sequence[Run]) -> str:
     for name in ("latency", "macs", "params"):
         if any(row.metric(name) is not None for run in runs for row in run.compared):
             metrics.setdefault(name)
-    drawn = []
+    drawn: list[str] = []
     for name in metrics:
         # the metric that was descended comes first and large
         size = (520.0, 330.0) if drawn else (1040.0, 380.0)
@@ -298,10 +298,13 @@ def _accuracy(runs: Sequence[Run]) -> str:
             if row.latency_predicted_ms is not None and row.latency_measured_ms:
                 error = 100 * (row.latency_predicted_ms / row.latency_measured_ms - 1)
                 name = f"{run.name}, {row.label}" if len(runs) > 1 else row.label
-                lines.append(
-                    f"<tr><td>{escape(name)}</td><td>{milliseconds(row.latency_predicted_ms)}</td>"
-                    f"<td>{milliseconds(row.latency_measured_ms)}</td><td>{signed(error)} %</td></tr>"
+                figures = (
+                    milliseconds(row.latency_predicted_ms),
+                    milliseconds(row.latency_measured_ms),
+                    f"{signed(error)} %",
                 )
+                cells = "".join(f"<td>{escape(text)}</td>" for text in (name, *figures))
+                lines.append(f"<tr>{cells}</tr>")
     table = (
         "<table><thead><tr><th>Network</th><th>Predicted</th><th>Measured</th><th>Error</th></tr>"
         f"</thead><tbody>{''.join(lines)}</tbody></table>"

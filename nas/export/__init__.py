@@ -1,0 +1,7 @@
+"""Deployable files of a network: PyTorch (safetensors), ONNX and TFLite."""
+
+from nas.export.files import FORMATS, export
+from nas.export.metadata import ImageMetadata
+from nas.export.pytorch import ExportedNetwork, load
+
+__all__ = ["FORMATS", "ExportedNetwork", "ImageMetadata", "export", "load"]

@@ -1,0 +1,70 @@
+"""A network as TFLite, through the writer that also makes the files of the look-up tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from lut.tflite import Metadata, OperationWeights, write_network
+from nas.export.metadata import ImageMetadata
+from nas.files import replacing
+from search_spaces import Architecture
+from supernet import CompactNetwork
+from supernet.compact import ConvLayer, LinearLayer, NormLayer
+
+
+def weights_of(network: CompactNetwork) -> dict[str, OperationWeights]:
+    """Weights by operation name, normalisation folded in, in torch's layout."""
+    weights = {}
+    for operation in network.network.operations:
+        match operation.type:
+            case "conv":
+                layer = network.layer(operation.name)
+                assert isinstance(layer, ConvLayer)
+                weights[operation.name] = _weights(*layer.folded())
+            case "linear":
+                linear = network.layer(operation.name)
+                assert isinstance(linear, LinearLayer)
+                weights[operation.name] = _weights(linear.linear.weight, linear.linear.bias)
+            case "batch_norm":
+                normal = network.layer(operation.name)
+                assert isinstance(normal, NormLayer)
+                norm = normal.norm
+                assert norm.running_mean is not None and norm.running_var is not None
+                scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+                shift = norm.bias - norm.running_mean * scale
+                weights[operation.name] = _weights(scale, shift)
+    return weights
+
+
+def _weights(weight: Tensor, bias: Tensor | None) -> OperationWeights:
+    return OperationWeights(
+        weight.detach().float().cpu().numpy(),
+        None if bias is None else bias.detach().float().cpu().numpy(),
+    )
+
+
+def write(
+    network: CompactNetwork,
+    path: Path,
+    metadata: ImageMetadata,
+    architecture: Architecture | None,
+) -> None:
+    """Write a float32 file of batch 1, NHWC; metadata is JSON under the name ``network``.
+
+    Raises:
+        UserError: ai-edge-litert is missing.
+    """
+    extra = {"task": metadata.task}
+    content = Metadata(
+        labels=metadata.labels,
+        mean=metadata.mean,
+        std=metadata.std,
+        layout=metadata.at("NHWC").layout,
+        resolution=metadata.resolution,
+        extra=extra if architecture is None else {**extra, "architecture": architecture.to_dict()},
+    )
+    data = write_network(network.network, weights_of(network), content)
+    with replacing(path) as file:
+        file.write(data)
