@@ -1,0 +1,22 @@
+"""What networks cost, and the budgets a search keeps."""
+
+from nas.metrics.additive import AdditiveMetric, macs, params, priced
+from nas.metrics.base import Metric
+from nas.metrics.budgets import absolute_budgets, parse_budget, show, split_budgets
+from nas.metrics.resolve import metric
+from nas.metrics.user import UserMetric, load_function
+
+__all__ = [
+    "AdditiveMetric",
+    "Metric",
+    "UserMetric",
+    "absolute_budgets",
+    "load_function",
+    "macs",
+    "metric",
+    "params",
+    "parse_budget",
+    "priced",
+    "show",
+    "split_budgets",
+]

@@ -1,0 +1,58 @@
+"""From the names a user writes to metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lut.cost import CostModel
+from nas.metrics.additive import macs, params, priced
+from nas.metrics.base import Metric
+from nas.metrics.user import UserMetric, load_function
+from search_spaces import SearchSpace, UserError, unknown
+
+RESOURCES = ("latency", "energy", "memory")
+"""What a cost model may price."""
+
+
+def metric(
+    name: str,
+    space: SearchSpace,
+    *,
+    cost_model: Callable[[str | None], CostModel] | None = None,
+    functions: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Metric:
+    """The metric called ``name`` for networks of ``space``.
+
+    Args:
+        name: ``latency`` (of the search's own device), ``latency@DEVICE``, ``macs``, ``params``
+            or a key of ``functions``.
+        space: whose architectures the metric will price.
+        cost_model: opens the cost model of a device by name; None stands for the search's own.
+        functions: the recipe's own metrics, name → ``module:function`` or ``file.py:function``.
+        folder: what relative paths in ``functions`` start from.
+
+    Raises:
+        UserError: unknown name, a device's table prices another resource, or a function that
+            cannot be loaded.
+    """
+    functions = functions or {}
+    if name in functions:
+        return UserMetric(space, name, load_function(functions[name], folder))
+    if name == "macs":
+        return macs(space)
+    if name == "params":
+        return params(space)
+    resource, at, device = name.partition("@")
+    if resource not in RESOURCES or (at and not device):
+        raise unknown("metric", name, [*RESOURCES, "latency@DEVICE", "macs", "params", *functions])
+    if cost_model is None:
+        raise UserError(f"metric {name} needs a device: give --device NAME or --table FILE")
+    model = cost_model(device or None)
+    if model.resource != resource:
+        raise UserError(
+            f"metric {name}: the table of {model.device.name} prices {model.resource}, "
+            f"not {resource}"
+        )
+    return priced(space, name, model)
