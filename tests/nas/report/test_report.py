@@ -1,0 +1,308 @@
+"""The report shows what the result files say, needs nothing but itself, and refuses bad files."""
+
+import json
+import random
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from nas.report import architecture_figure, load_run, tradeoff_figure, write_report
+from nas.report.svg import ticks
+from search_spaces import UserError, space
+
+SETTINGS = {"channels": 1, "resolution": 16}
+
+
+def _score(value, split="test"):
+    return {
+        "name": "accuracy",
+        "value": value,
+        "unit": "%",
+        "higher_is_better": True,
+        "split": split,
+    }
+
+
+def _layers(found, architecture):
+    return [
+        {"name": o.name, "type": o.type, "latency_ms": 1e-7 * o.macs + 1e-4}
+        for o in found.describe(architecture).operations
+    ]
+
+
+def _run(folder, *, name="quickstart", seed=0):
+    """A run folder with made-up figures, and the discovered architecture."""
+    source = random.Random(seed)
+    found = space("mobilenet_v3_tiny", **SETTINGS)
+    largest, scaled = found.largest(), found.scaled(0.5)
+    values = dict(found.random(source, low=0.25).choices)
+    values["stage2.block2.width"] = 0
+    discovered = found.architecture(values)
+    comparison = []
+    rows = (("Largest", largest, 98.6), ("Uniformly scaled", scaled, 96.9))
+    for label, architecture, value in (*rows, ("Discovered", discovered, 97.8)):
+        network = found.describe(architecture)
+        predicted = sum(layer["latency_ms"] for layer in _layers(found, architecture))
+        comparison.append(
+            {
+                "label": label,
+                "score": _score(value),
+                "latency_predicted_ms": predicted,
+                "latency_measured_ms": predicted * 1.05,
+                "macs": network.macs,
+                "params": network.params,
+                "architecture": architecture.to_dict(),
+                "layers": _layers(found, architecture),
+            }
+        )
+    family = [
+        {
+            "iteration": i,
+            "architecture": a.to_dict(),
+            "score": _score(v, "holdout"),
+            "metrics": {"latency": m, "macs": found.describe(a).macs},
+        }
+        for i, (a, v, m) in enumerate(
+            ((largest, 98.0, 0.4), (scaled, 97.0, 0.3), (discovered, 96, 0.2))
+        )
+    ]
+    _write(
+        folder / "result.json",
+        {
+            "experiment": name,
+            "task": "digits",
+            "comparison": comparison,
+            "seconds": {"supernet": 41.0, "search": 12.5, "train": 100.0},
+        },
+    )
+    search = {"family": family, "best": 2, "budgets": {"latency": 0.21}, "seed": 7}
+    _write(folder / "search" / "latency" / "result.json", search)
+    return found, discovered
+
+
+def _write(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"schema": 1, **data}))
+
+
+class _Text(HTMLParser):
+    """The text of a page, and every attribute that could load something."""
+
+    def __init__(self):
+        super().__init__()
+        self.text, self.loads, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.loads += [v for k, v in attributes if k in ("src", "href", "xlink:href", "action")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def _parse(path):
+    page = path.read_text(encoding="utf-8")
+    parser = _Text()
+    parser.feed(page)
+    return page, parser, " ".join(parser.text)
+
+
+def test_the_page_holds_the_figures_and_loads_nothing(tmp_path):
+    found, discovered = _run(tmp_path / "runs" / "quickstart")
+    out = write_report([tmp_path / "runs" / "quickstart"], tmp_path / "new" / "report.html")
+    page, parser, text = _parse(out)
+    for shown in (
+        "98.6 %",
+        "96.9 %",
+        "97.8 %",
+        "41 s",
+        "12 s",
+        "1 min 40 s",
+        "2 min 33 s",
+        "−4.8 %",
+    ):
+        assert shown in text, shown
+    for unit in found.units:
+        kept = discovered[unit.width]
+        tip = f"{unit.name}: {kept} of {unit.filters}" if kept else f"{unit.name}: removed"
+        assert tip in text
+    for change in ("16 px", "8 px", "4 px"):
+        assert change in text
+    assert parser.loads == [] and not {"script", "link", "iframe", "img"} & set(parser.tags)
+    assert not re.search(r"url\(|@import|https?:", page)
+    figures = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+    titles = set()
+    for figure in figures:
+        root = ElementTree.fromstring(figure)
+        titles.add(root.get("aria-label"))
+    assert {"Filters kept", "Time per step", "Latency per unit"} <= titles
+    assert {"Score against latency", "Score against macs", "Score against parameters"} <= titles
+    assert "Predicted against measured latency" in titles
+
+
+def test_runs_side_by_side_and_names_are_text_not_markup(tmp_path):
+    _run(tmp_path / "a", name="<script>alert(1)</script>")
+    _run(tmp_path / "b", name="second & last", seed=1)
+    out = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "both.html")
+    _, parser, text = _parse(out)
+    assert "script" not in parser.tags
+    assert "<script>alert(1)</script>" in text and "second & last" in text
+    assert text.count("Discovered") >= 2
+    assert "Filters kept: second & last" in text
+
+
+def test_a_run_that_has_only_searched_is_reported(tmp_path):
+    _, discovered = _run(tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    run = load_run(tmp_path / "run")
+    assert run.discovered == discovered
+    assert run.searches[0].metrics == ("latency", "macs")
+    alone = write_report([tmp_path / "run" / "search" / "latency"], tmp_path / "one.html")
+    _, _, text = _parse(alone)
+    assert "Filters kept" in text and "Time per step" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"schema": 1, "compar', "truncated"),
+        ('{"hello": 1}', "no 'schema'"),
+        ("[1, 2]", "not a result"),
+        ('{"schema": 99}', "schema 99"),
+        ('{"schema": 1, "comparison": [3]}', "comparison"),
+        ('{"schema": 1, "comparison": [{"architecture": {"x": 1}}]}', "architecture"),
+        ('{"schema": 1}', "no result of a run"),
+        (b"\xff\xfe\x00", "cannot be read"),
+    ],
+)
+def test_broken_and_foreign_results_are_refused_and_nothing_is_overwritten(
+    tmp_path, content, message
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    file = run / "result.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    out = tmp_path / "report.html"
+    out.write_text("an older report")
+    with pytest.raises(UserError, match=message) as caught:
+        write_report([run], out)
+    assert str(run) in str(caught.value) and "\n" not in str(caught.value)
+    assert out.read_text() == "an older report"
+    with pytest.raises(UserError, match="no such run folder"):
+        write_report([tmp_path / "absent"], out)
+
+
+@pytest.mark.parametrize("values", [(0.0, 1.0), (96.1, 98.7), (5.0, 5.0), (0.0, 1e-5), (1e6, 3e9)])
+def test_axes_reach_over_the_data(values):
+    marks = ticks(*values)
+    assert marks[0] <= values[0] and marks[-1] >= values[1]
+    assert 2 <= len(marks) <= 9 and marks == sorted(set(marks))
+
+
+def test_figures_for_tensorboard(tmp_path):
+    found, discovered = _run(tmp_path)
+    drawn = architecture_figure(found, discovered)
+    filters = drawn.axes[0].patches
+    heights = sorted(round(p.get_height(), 6) for p in filters if p.get_fill())
+    kept = [discovered[unit.width] / unit.filters for unit in found.units]
+    assert heights == sorted(round(share, 6) for share in kept if share)
+    curve = tradeoff_figure([(0.4, 98.0), (0.2, 97.0)], budget=0.2)
+    assert list(curve.axes[0].lines[0].get_xdata()) == [0.4, 0.2]
+    for figure, name in ((drawn, "a.png"), (curve, "b.png")):
+        figure.savefig(tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            assert image.size[0] > 300
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-domain-reliability",
+    "--no-pings",
+]
+ITS_OWN = ("clients2.google.com/time", "update.googleapis.com", "accounts.google.com")
+"""What the browser itself asks for at its start, whatever page it shows."""
+
+
+def _browse(page, folder, *flags):
+    """A screenshot of a page, and what the page asked the network for.
+
+    The browser's only way out is a local proxy that notes each request and answers none.
+    """
+    asked = []
+    proxy = socket.create_server(("127.0.0.1", 0))
+
+    def listen():
+        while True:
+            try:
+                connection, _ = proxy.accept()
+            except OSError:
+                return
+            with connection:
+                asked.append(connection.recv(200).split(b"\r\n")[0].decode(errors="replace"))
+
+    threading.Thread(target=listen, daemon=True).start()
+    shot = folder / "shot.png"
+    command = [
+        CHROMIUM,
+        *FLAGS,
+        f"--user-data-dir={folder / 'profile'}",
+        f"--proxy-server=http://127.0.0.1:{proxy.getsockname()[1]}",
+        "--proxy-bypass-list=<-loopback>",
+        "--window-size=1200,2400",
+        f"--screenshot={shot}",
+        *flags,
+        page.as_uri(),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    finally:
+        proxy.close()
+    assert shot.is_file(), done.stderr[-2000:]
+    with Image.open(shot) as image:
+        picture = image.convert("RGB")
+    return picture, [line for line in asked if not any(own in line for own in ITS_OWN)]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian package chromium)")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_real_browser_shows_it_without_a_network(tmp_path, theme):
+    _run(tmp_path / "run")
+    out = write_report([tmp_path / "run"], tmp_path / "report.html")
+    picture, asked = _browse(out, tmp_path, *["--force-dark-mode"] * (theme == "dark"))
+    assert asked == []
+    corner = sum(picture.getpixel((4, 4)))
+    assert corner > 600 if theme == "light" else corner < 150
+    colours = picture.getcolors(1 << 20)
+    bars = (0x0A, 0x66, 0xB0) if theme == "light" else (0x58, 0xB1, 0xF2)
+    assert bars in {colour for count, colour in colours if count > 400}, "no bars are drawn"
+    assert len(colours) > 100
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian package chromium)")
+def test_the_check_for_requests_sees_one_and_the_policy_stops_it(tmp_path):
+    _run(tmp_path / "run")
+    out = write_report([tmp_path / "run"], tmp_path / "report.html")
+    page = out.read_text(encoding="utf-8")
+    page = page.replace("<h1>", '<img src="http://elsewhere.invalid/x.png"><h1>', 1)
+    out.write_text(page, encoding="utf-8")
+    assert _browse(out, tmp_path)[1] == [], "the page's own policy refuses what slips in"
+    out.write_text(page.replace("Content-Security-Policy", "x-none"), encoding="utf-8")
+    assert any("elsewhere.invalid" in line for line in _browse(out, tmp_path)[1])
