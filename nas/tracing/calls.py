@@ -241,7 +241,8 @@ class Reader:
     def unique(self, name: str) -> str:
         """The name, with a number behind it where it is taken."""
         free, number = name, 1
-        while free in self.shapes:
+        # names become keys of a ModuleDict, which keeps its methods' names to itself
+        while free in self.shapes or hasattr(torch.nn.ModuleDict, free) or free == "training":
             number += 1
             free = f"{name}_{number}"
         return free
@@ -437,8 +438,9 @@ def _silu(reader: Reader, x: Value, y: Value) -> str | None:
     made = {node.name: node for node in reader.nodes}
     for whole, gate in ((x, y), (y, x)):
         node = made.get(gate.name)
-        sigmoid = isinstance(node, Elementwise) and node.activation == "sigmoid"
-        if sigmoid and node.inputs == (whole.name,):
+        if node is None or node.inputs != (whole.name,):
+            continue
+        if isinstance(node, Elementwise) and node.activation == "sigmoid":
             return whole.name
     return None
 

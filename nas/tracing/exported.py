@@ -45,16 +45,11 @@ def export(model: nn.Module, channels: int, resolution: int) -> Exported:
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     example = torch.zeros(BATCH, channels, resolution, resolution, device=device)
-    training = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), in_evaluation(model), _quiet():
             program = torch.export.export(model, (example,), strict=False)
     except Exception as error:
         raise UserError(_reason(model, error, channels, resolution)) from None
-    finally:
-        for module, mode in training.items():
-            module.training = mode
     signature = program.graph_signature
     state = {**program.state_dict, **program.constants}
     names = {
@@ -67,6 +62,18 @@ def export(model: nn.Module, channels: int, resolution: int) -> Exported:
         tensors={key: (name, state[name].detach()) for key, name in names.items()},
         input=signature.user_inputs[0],
     )
+
+
+@contextmanager
+def in_evaluation(model: nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode, and afterwards as it was."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
 
 
 def outputs_of(model: nn.Module, x: Tensor) -> list[Tensor]:

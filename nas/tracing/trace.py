@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
 from nas.tracing.calls import Problem, Reader
-from nas.tracing.exported import export
+from nas.tracing.exported import export, in_evaluation, outputs_of
 from nas.tracing.fusion import fuse
 from nas.tracing.groups import searched
 from search_spaces import SearchSpace, UserError
+from search_spaces.nodes import Conv
 from search_spaces.space import INPUT
+from supernet import CompactNetwork
+from supernet.compact import layer_key
 
 Weights = dict[str, Tensor]
-"""``NODE.weight``, ``NODE.bias``, ``NODE.norm.weight``, ``….norm.bias``, ``….norm.running_mean``
-and ``….norm.running_var`` → tensor, in torch's layouts; NODE is the module's path."""
+"""A state dict of ``Supernet(space)``, and of the compact network of its largest architecture."""
+
+TOLERANCE = 1e-4
+"""Largest difference of the rebuilt network's outputs, as a share of the largest output."""
 
 
 def space_from_model(
-    model: nn.Module, resolution: int, *, channels: int | None = None, name: str | None = None
+    model: nn.Module,
+    resolution: int,
+    *,
+    channels: int | None = None,
+    name: str | None = None,
+    check: bool = True,
 ) -> tuple[SearchSpace, Weights]:
     """The space of a trained network's widths, with the network as the largest, and its weights.
 
@@ -30,6 +43,10 @@ def space_from_model(
         resolution: height and width of the input in pixels.
         channels: of the input image; by default what the first convolution takes.
         name: of the space; by default the class of the model.
+        check: run model and rebuilt network on random images and compare their outputs.
+
+    Returns:
+        The space and the state dict of its super-network; the tensors are the model's own.
 
     Raises:
         UserError: the model does not trace, or holds what cannot be described; every such
@@ -59,8 +76,44 @@ def space_from_model(
         classes=reader.shapes[outputs[0]][0],
         embedded=True,
     )
-    flat = {f"{node}.{key}": t for node, tensors in weights.items() for key, t in tensors.items()}
-    return space, flat
+    state = state_dict(space, weights)
+    if check:
+        _compare(model, space, state)
+    return space, state
+
+
+def state_dict(space: SearchSpace, weights: Mapping[str, Mapping[str, Tensor]]) -> Weights:
+    """Node → its tensors (``weight``, ``bias``, ``norm.weight``, …) as a super-network's state."""
+    state: Weights = {}
+    for node in space.nodes:
+        layer = f"layers.{layer_key(node.name)}"
+        kind = "conv" if isinstance(node, Conv) else "linear"
+        for key, tensor in weights[node.name].items():
+            state[f"{layer}.{key}" if key.startswith("norm.") else f"{layer}.{kind}.{key}"] = tensor
+        if f"{layer}.norm.weight" in state:
+            state[f"{layer}.norm.num_batches_tracked"] = torch.zeros((), dtype=torch.long)
+    return state
+
+
+@torch.no_grad()
+def _compare(model: nn.Module, space: SearchSpace, state: Weights) -> None:
+    like = next(iter(state.values()))
+    with torch.device("meta"):
+        rebuilt = CompactNetwork(space.describe(space.largest()))
+    rebuilt.to_empty(device=like.device).to(like.dtype).eval()
+    rebuilt.load_state_dict(state)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, *space.input_shape, generator=generator).to(like)
+    with in_evaluation(model):
+        expected = outputs_of(model, images)
+    got = outputs_of(rebuilt, images)
+    for i, (a, b) in enumerate(zip(got, expected, strict=True)):
+        largest = b.abs().max()
+        if not (a.reshape(b.shape) - b).abs().max() <= TOLERANCE * largest:
+            raise RuntimeError(
+                f"the rebuilt {space.name} differs from the original in output {i}: "
+                f"{(a.reshape(b.shape) - b).abs().max():.3g} of {largest:.3g}"
+            )
 
 
 def _channels(model: nn.Module) -> int:
