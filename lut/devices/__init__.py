@@ -1,8 +1,8 @@
 """Devices that measure: this machine, and Android phones over adb."""
 
 from lut.devices.base import (
-    MeasuringDevice,
     Measurement,
+    MeasuringDevice,
     Progress,
     ProgressCallback,
     ResultCallback,

@@ -1,1 +1,7 @@
 """TFLite files written directly with the flatbuffer schema: operations and whole networks."""
+
+from lut.tflite.lowering import OperationWeights
+from lut.tflite.model import read_metadata
+from lut.tflite.writer import Metadata, write_network, write_operation
+
+__all__ = ["Metadata", "OperationWeights", "read_metadata", "write_network", "write_operation"]
