@@ -30,12 +30,24 @@ def metric_name(name: str) -> str:
 
 
 def tradeoff_svg(
-    runs: Sequence[Run], metric: str, *, width: float = 520.0, height: float = 330.0
+    runs: Sequence[Run],
+    metric: str,
+    *,
+    width: float = 520.0,
+    height: float = 330.0,
+    named: bool = False,
 ) -> str | None:
     """Score against one metric: every search's family and the compared networks.
 
     The family is scored by the shared weights on the hold-out split, the compared networks after
     their own training; lines and filled marks keep the two apart.
+
+    Args:
+        runs: all in one chart.
+        metric: the name of the horizontal axis.
+        width: of the drawing, as `height` in its own units.
+        height: see `width`.
+        named: writes the name of every compared network beside its mark.
 
     Returns:
         None where no network has both a score and this metric.
@@ -75,6 +87,9 @@ def tradeoff_svg(
         tip = f"{row.label}: {s.text} at {_value(metric, value)}"
         x, y = axes.x(value), axes.y(s.value)
         drawing.marker(SHAPES[row.role], x, y, 6.5, f"network {row.role}", tip=tip)
+        if named:
+            anchor, side = ("end", -12) if x > width - 170 else ("start", 12)
+            drawing.text(x + side, y + 4, row.label.lower(), "value name", anchor=anchor)
     return str(drawing)
 
 
