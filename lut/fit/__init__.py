@@ -1,0 +1,24 @@
+"""Fitted device models: from timed blocks or networks to the cost of any operation."""
+
+from lut.fit.devices import (
+    RECIPES,
+    Recipe,
+    fit_device,
+    fit_measurements,
+    fitted_names,
+    load_fitted,
+)
+from lut.fit.measurements import Measured, read_measurements
+from lut.fit.model import FittedModel
+
+__all__ = [
+    "RECIPES",
+    "FittedModel",
+    "Measured",
+    "Recipe",
+    "fit_device",
+    "fit_measurements",
+    "fitted_names",
+    "load_fitted",
+    "read_measurements",
+]

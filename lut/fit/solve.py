@@ -1,0 +1,114 @@
+"""Non-negative least squares on relative errors, and its cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from search_spaces import UserError
+
+Vector = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How predictions agree with measurements; errors are fractions of the measurement."""
+
+    count: int
+    median_error: float
+    mean_error: float
+    p90_error: float
+    spearman: float | None
+    bias: float
+    """Median of the signed errors."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, rounded to four digits behind the point (rank correlation five)."""
+        return {
+            k: round(v, 5 if k == "spearman" else 4) if isinstance(v, float) else v
+            for k, v in asdict(self).items()
+        }
+
+
+def accuracy(predicted: Vector, measured: Vector) -> Accuracy:
+    """Compare predictions with measurements of the same unit, both of shape (n,)."""
+    error = predicted / measured - 1
+    size = np.abs(error)
+    ranks = np.argsort(np.argsort(predicted)), np.argsort(np.argsort(measured))
+    spearman = float(np.corrcoef(*ranks)[0, 1]) if len(measured) > 2 else None
+    return Accuracy(
+        count=len(measured),
+        median_error=float(np.median(size)),
+        mean_error=float(size.mean()),
+        p90_error=float(np.quantile(size, 0.9)),
+        spearman=spearman,
+        bias=float(np.median(error)),
+    )
+
+
+def fit(
+    amounts: Matrix,
+    measured: Vector,
+    *,
+    power: float = 2.0,
+    ridge: float = 0.0,
+    prior: Vector | None = None,
+) -> Vector:
+    """Non-negative coefficients c that minimise the sum of |amounts · c / measured − 1|^power.
+
+    Args:
+        amounts: (n, features).
+        measured: (n,), positive.
+        power: 2 is least squares; lower is more robust, by reweighting.
+        ridge: pulls the share of each feature towards ``prior`` (or 0), in units of one
+            measurement per feature.
+        prior: (features,) coefficients that ``ridge`` pulls towards.
+
+    Raises:
+        UserError: scipy is not installed.
+    """
+    try:
+        from scipy.optimize import nnls
+    except ImportError:
+        raise UserError("fitting needs scipy: pip install 'netadapt[fit]'") from None
+    relative = amounts / measured[:, None]
+    # scaled by the mean share of a feature, so that the ridge treats all alike
+    scale = np.maximum(relative.mean(axis=0), 1e-12)
+    relative = relative / scale
+    target = np.zeros(len(scale)) if prior is None else prior * scale
+    pull = ridge * np.eye(len(scale))
+    weights = np.ones(len(measured))
+    coefficients = target
+    for _ in range(1 if power == 2 else 12):
+        rows = np.vstack([relative * weights[:, None], pull])
+        coefficients = nnls(rows, np.concatenate([weights, ridge * target]), maxiter=50_000)[0]
+        if power != 2:
+            size = np.maximum(np.abs(relative @ coefficients - 1), 0.01)
+            weights = np.sqrt(size ** (power - 2))
+            weights /= weights.max()
+    return np.asarray(coefficients / scale, dtype=np.float64)
+
+
+def folds(count: int, parts: int, seed: int) -> list[npt.NDArray[np.intp]]:
+    """Random index sets that cover 0 … count − 1 once."""
+    order = np.random.default_rng(seed).permutation(count)
+    return [order[i::parts] for i in range(parts)]
+
+
+def held_out(
+    amounts: Matrix,
+    measured: Vector,
+    groups: Sequence[npt.NDArray[np.intp]],
+    **settings: Any,
+) -> Vector:
+    """Predictions of every group by the fit to everything outside it; NaN where in no group."""
+    predicted = np.full(len(measured), np.nan)
+    for group in groups:
+        train = np.setdiff1d(np.arange(len(measured)), group)
+        predicted[group] = amounts[group] @ fit(amounts[train], measured[train], **settings)
+    return predicted
