@@ -14,7 +14,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class Stream:
         self.ready = threading.Semaphore(0)
         self.buffer = b""
         self.closed = False
+        self.on_close: Callable[[], None] = lambda: None
 
     def read(self, count: int) -> bytes:
         while len(self.buffer) < count:
@@ -58,6 +59,7 @@ class Stream:
         self.closed = True
         self.inbox.put(None)
         self.ready.release()
+        self.on_close()
 
 
 class Connection:
@@ -147,12 +149,18 @@ class Connection:
             start_new_session=True,
         )
         assert process.stdout is not None
+
+        def hang_up() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        stream.on_close = hang_up
         try:
             while block := os.read(process.stdout.fileno(), MAX_PAYLOAD):
                 stream.write(block.replace(b"\n", b"\r\n"))
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            stream.on_close = lambda: None
+            hang_up()
             process.stdout.close()
             process.wait()
 
@@ -191,29 +199,37 @@ class Daemon:
     def __init__(self, phone: Phone) -> None:
         self.phone = phone
         self.connections: list[Connection] = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.serial = f"127.0.0.1:{self.listener.getsockname()[1]}"
-        phone.unplug = self.drop_all
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.port = 0
+        self.plug_in()
+        self.serial = f"127.0.0.1:{self.port}"
+        phone.unplug, phone.plug_in = self.unplug, self.plug_in
 
-    def accept(self) -> None:
+    def plug_in(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                link, _ = self.listener.accept()
+                link, _ = listener.accept()
             except OSError:
                 return
-            if self.phone.unplugged:
-                link.close()
-                continue
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = Connection(self.phone, link)
             self.connections.append(connection)
             threading.Thread(target=connection.serve, daemon=True).start()
 
-    def drop_all(self) -> None:
+    def unplug(self, *, away: bool) -> None:
+        """Drop every connection; ``away`` refuses new ones until `plug_in`."""
+        if away:
+            with contextlib.suppress(OSError):
+                self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
         for connection in self.connections:
             connection.drop()
         self.connections.clear()
 
     def close(self) -> None:
-        self.listener.close()
-        self.drop_all()
+        self.unplug(away=True)
+        self.phone.server.close()

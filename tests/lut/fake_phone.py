@@ -5,7 +5,7 @@ Pushed models run in the host's LiteRT interpreter. The attributes make it misbe
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import shlex
 import socket
@@ -21,14 +21,19 @@ from typing import Any
 MACHINES = {"arm64-v8a": 183, "armeabi-v7a": 40, "x86_64": 62, "x86": 3}
 PUBLIC = ("/data/local/tmp", "/sys/devices", "/sys/class", "/proc/cpuinfo")
 
+# Small, because it starts for every run: the phone itself executes benchmark_model.
 CLIENT = """
-import json, os, socket, sys
-link = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
-request = {"argv": sys.argv[2:], "cwd": os.getcwd(), "mask": os.environ.get("MASK", "")}
-link.sendall((json.dumps(request) + "\\n").encode())
-reply = json.loads(link.makefile().readline())
-sys.stdout.write(reply["output"])
-sys.exit(reply["code"])
+import _socket, os, sys
+link = _socket.socket()
+link.connect(("127.0.0.1", int(sys.argv[1])))
+request = [os.getcwd(), os.environ.get("MASK", ""), *sys.argv[2:]]
+link.send("\\0".join(request).encode() + b"\\n")
+reply = b""
+while block := link.recv(65536):
+    reply += block
+code, _, output = reply.partition(b"\\n")
+os.write(1, output)
+os._exit(int(code))
 """
 
 
@@ -46,8 +51,9 @@ class Phone:
         self.root, self.abi, self.model = root, abi, "Fake_9"
         self.authorised = True
         self.offline = False
-        self.unplugged = False
-        self.unplug: Callable[[], None] = lambda: None
+        self.unplug: Callable[..., None] = lambda **how: None
+        self.plug_in: Callable[[], None] = lambda: None
+        """Both are set by the daemon."""
         self.shells: list[str] = []
         """Every shell command that was opened."""
         self.pushed: list[str] = []
@@ -58,7 +64,9 @@ class Phone:
         """Bytes that /data holds; None for plenty."""
         self.before_run: Callable[[int], str | None] = lambda run: None
         """Called with the number of the run; returns what the run prints instead, if anything.
-        ``KILLED`` stands for a process that the system ends."""
+        ``KILLED`` stands for a process that the system ends, ``HANGS`` for one that never
+        ends."""
+        self.hung: list[socket.socket] = []
         self.latency: Callable[[int, Path], float] | None = None
         """Microseconds of run n of a file; None times the interpreter."""
         self.interpreted: dict[bytes, Any] = {}
@@ -93,6 +101,9 @@ class Phone:
             (folder / "cpuinfo_max_freq").write_text(fastest + "\n")
             (folder / "scaling_max_freq").write_text(fastest + "\n")
             (folder / "scaling_governor").write_text("schedutil\n")
+            cache = folder.parent / "cache/index2"
+            cache.mkdir(parents=True)
+            (cache / "size").write_text("512K\n")
 
     def _program(self, name: str, body: str) -> None:
         path = self.root / "bin" / name
@@ -148,13 +159,14 @@ class Phone:
                 link, _ = self.server.accept()
             except OSError:
                 return
-            with link, link.makefile() as lines:
-                request = json.loads(lines.readline())
-                output, code = self._benchmark(**request)
-                try:
-                    link.sendall((json.dumps({"output": output, "code": code}) + "\n").encode())
-                except OSError:
-                    continue
+            with link.makefile() as lines:
+                cwd, mask, *argv = lines.readline().rstrip("\n").split("\0")
+            output, code = self._benchmark(argv, cwd, mask)
+            if output == HANGS:
+                self.hung.append(link)
+                continue
+            with link, contextlib.suppress(OSError):
+                link.sendall(f"{code}\n{output}".encode())
 
     def _benchmark(self, argv: list[str], cwd: str, mask: str) -> tuple[str, int]:
         flags = dict(flag.removeprefix("--").split("=", 1) for flag in argv)
@@ -192,6 +204,7 @@ class Phone:
 
 
 KILLED = "killed"
+HANGS = "hangs"
 
 
 def _script(path: str) -> bool:

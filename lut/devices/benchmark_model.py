@@ -1,0 +1,105 @@
+"""LiteRT's ``benchmark_model``: is this file one, what does its output say."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_spaces import UserError
+
+ABI_OF_MACHINE = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86"}
+"""Android's name of an ELF header's machine."""
+
+FINE_US = 100.0
+"""Below this median the tool's whole microseconds are too coarse and the mean is used."""
+
+_STATISTIC = re.compile(r"\b(count|first|curr|min|max|avg|std|median)=([0-9.eE+-]+|nan|inf)")
+_SUMMARY = "Inference timings in us: "
+
+
+@dataclass(frozen=True)
+class BenchmarkBinary:
+    """The file that the user named, as far as this machine can tell."""
+
+    path: Path
+    abi: str
+    digest: str
+    """First 12 hex digits of its SHA-256: the tool prints no version."""
+
+
+class UnreadableError(Exception):
+    """Output that is not the end of a benchmark; the message is a line of it."""
+
+
+def inspect_binary(path: Path) -> BenchmarkBinary:
+    """Read the header of ``path`` without running it.
+
+    Raises:
+        UserError: no such file, no program for Android, or another program.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"--benchmark-binary {path}: {error.strerror or error}") from None
+    if not content.startswith(b"\x7fELF") or len(content) < 20:
+        raise UserError(f"--benchmark-binary {path}: not an ELF program")
+    machine = int.from_bytes(content[18:20], "big" if content[5] == 2 else "little")
+    abi = ABI_OF_MACHINE.get(machine)
+    if abi is None:
+        raise UserError(f"--benchmark-binary {path}: built for machine {machine}, not for Android")
+    if _SUMMARY.strip().encode() not in content:
+        raise UserError(
+            f"--benchmark-binary {path}: not LiteRT's benchmark_model; docs/android.md says where "
+            "to get it"
+        )
+    return BenchmarkBinary(path, abi, hashlib.sha256(content).hexdigest()[:12])
+
+
+def parse_latency(lines: list[str]) -> float:
+    """Microseconds a run from the output of one ``benchmark_model``.
+
+    The last line of statistics is that of the timed runs (the one before belongs to the
+    warm-up). Its median is taken, or the mean where the tool is too old to print a median.
+    The tool counts whole microseconds, so a median under 100 is replaced by the mean
+    without the slowest run.
+
+    Raises:
+        UnreadableError: no such line, or figures that no run can have.
+    """
+    statistics: dict[str, float] = {}
+    finished = False
+    shown = next((line for line in reversed(lines) if line.strip()), "nothing")
+    for line in lines:
+        if "count=" in line:
+            shown = line
+            statistics = {key: _number(value) for key, value in _STATISTIC.findall(line)}
+        finished |= _SUMMARY in line
+    sample = shown.strip()[:80]
+    if not finished or not statistics:
+        raise UnreadableError(sample)
+    count = statistics.get("count", 0.0)
+    mean = statistics.get("avg", statistics.get("curr", math.nan))
+    latency = statistics.get("median", mean)
+    if latency < FINE_US and count > 1 and "max" in statistics:
+        latency = (mean * count - statistics["max"]) / (count - 1) or mean
+    if not (math.isfinite(latency) and 0 < latency < 1e9 and count >= 1):
+        raise UnreadableError(sample)
+    return latency
+
+
+def delegated(lines: list[str], delegate: str) -> str:
+    """How much of the model ran on ``delegate`` (``GPU``): ``all``, ``part`` or ``none``."""
+    text = "\n".join(lines)
+    if f"Explicitly applied {delegate} delegate" not in text:
+        return "none"
+    return "all" if "will be completely executed by the delegate" in text else "part"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
