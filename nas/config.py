@@ -98,8 +98,8 @@ class SearchSection(Section):
 
     optimizer: str = "mcd"
     """mcd, netadapt, random, nsga2 or tpe."""
-    settings: dict[str, Any] = {}
-    """Further keyword arguments of the optimizer."""
+    optimizers: dict[str, dict[str, Any]] = {}
+    """Settings of each optimizer, by its name; what is left out has the optimizer's default."""
     metric: str = "latency"
     """The metric that is descended: latency, macs, params or one of ``metrics``."""
     budget: str = "50%"
@@ -112,16 +112,6 @@ class SearchSection(Section):
     """Whose latency: host, or a fitted or imported device; None for host unless ``table``."""
     table: Path | None = None
     """A latency table file in place of ``device``."""
-    iterations: int = Field(default=20, ge=1)
-    """n, steps from the largest network to the budget."""
-    proposals: int = Field(default=20, ge=1)
-    """J, networks evaluated in each iteration."""
-    layers: int = Field(default=3, ge=1)
-    """L, choices changed in one proposal."""
-    decay: float = Field(default=0.96, gt=0, le=1)
-    """d, by which the reduction of each iteration shrinks."""
-    evaluations: int | None = Field(default=None, ge=1)
-    """Budget of networks for the baselines; None for as many as MCD."""
     recalibration_images: int = Field(default=512, ge=1)
     """Training images for the batch statistics of every candidate."""
     batch_size: int = Field(default=256, ge=1)

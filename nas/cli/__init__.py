@@ -1,0 +1,60 @@
+"""The ``nas`` command: it parses, calls the public functions and prints."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, 2 for a user's mistake, 1 for a fault of ours.
+
+    ``nas`` on the shell calls it with the process's own arguments and exits with the status.
+    """
+    from search_spaces import UserError
+
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except UserError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("nas: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except OSError as error:
+        if error.filename is None:
+            traceback.print_exc()
+            return 1
+        return _refuse(f"{error.filename}: {error.strerror}")
+    except Exception as error:
+        kind = type(error).__name__
+        if kind == "Stopped":
+            print(f"nas: {error}", file=sys.stderr)
+            return int(getattr(error, "exit_code", 1))
+        if kind == "OutOfMemoryError":
+            return _refuse("out of memory; lower batch_size, or the space's resolution")
+        traceback.print_exc()
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    import typer
+
+    from nas.cli.app import app
+
+    usage_error = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+    try:
+        status = typer.main.get_command(app).main(arguments, prog_name="nas", standalone_mode=False)
+    except usage_error as error:
+        return _refuse(error.format_message())  # type: ignore[attr-defined]
+    except typer.Abort:
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(message: str) -> int:
+    print("nas: " + " ".join(message.split()), file=sys.stderr)
+    return 2

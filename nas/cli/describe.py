@@ -1,0 +1,117 @@
+"""``nas describe``: operations, shapes, MACs, parameters and latency of any network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.table import Table
+
+from nas.cli.options import Device, Json, TableFile
+from nas.cli.output import count, facts, output
+from search_spaces import Operation
+
+
+def describe(
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A reference network or space by name, a recipe, an architecture file, a run.",
+        ),
+    ],
+    width: Annotated[float | None, typer.Option("--width", help="Width multiplier.")] = None,
+    resolution: Annotated[int | None, typer.Option("--resolution", help="Pixels.")] = None,
+    classes: Annotated[int | None, typer.Option("--classes", help="Outputs.")] = None,
+    member: Annotated[
+        int | None, typer.Option("--member", help="Of a search's family, from 0.")
+    ] = None,
+    device: Device = None,
+    table: TableFile = None,
+    json: Json = False,
+) -> None:
+    """Operations, shapes, MACs, parameters and latency per layer of a network."""
+    from nas.networks import find
+
+    with output(json) as out:
+        found = find(network, member=member, width=width, resolution=resolution, classes=classes)
+        resolved = found.network
+        layers = [_layer(operation) for operation in resolved.operations]
+        data: dict[str, Any] = {
+            "schema": 1,
+            "network": network,
+            "space": found.space.name,
+            "macs": resolved.macs,
+            "params": resolved.params,
+            "resolution": resolved.resolution,
+            "input_shape": list(resolved.input_shape),
+            "classes": found.space.classes,
+            "layers": layers,
+        }
+        if device is not None or table is not None:
+            from lut import open_cost_model
+
+            model = open_cost_model(device, table)
+            for layer, operation in zip(layers, resolved.operations, strict=True):
+                layer["latency_ms"] = model.cost(operation)
+            data["latency_ms"] = sum(layer["latency_ms"] for layer in layers)
+            data["device"] = {
+                "name": model.device.name,
+                "provenance": model.device.provenance,
+                "trust": model.device.trust,
+                "table": model.identity,
+            }
+        out.result(data, lambda: _tables(data))
+
+
+def _layer(operation: Operation) -> dict[str, Any]:
+    return {
+        "name": operation.name,
+        "type": operation.type,
+        "input_shapes": [list(shape) for shape in operation.input_shapes],
+        "output_shape": list(operation.output_shape),
+        "kernel": list(operation.kernel),
+        "stride": list(operation.stride),
+        "padding": list(operation.padding),
+        "groups": operation.groups,
+        "activation": operation.activation,
+        "macs": operation.macs,
+        "params": operation.params,
+    }
+
+
+def _tables(data: dict[str, Any]) -> Group:
+    timed = "latency_ms" in data
+    table = Table()
+    for name in ("layer", "type", "input", "output", "kernel", "MACs", "parameters"):
+        table.add_column(name, justify="right" if name in ("MACs", "parameters") else "left")
+    if timed:
+        table.add_column("ms", justify="right")
+    for layer in data["layers"]:
+        height, width = layer["kernel"]
+        kernel = f"{height}×{width}" + (f" /{layer['stride'][0]}" if layer["stride"][0] > 1 else "")
+        row = [
+            layer["name"],
+            layer["type"] + (" dw" if 1 < layer["groups"] == layer["output_shape"][0] else ""),
+            "×".join(str(n) for n in layer["input_shapes"][0]),
+            "×".join(str(n) for n in layer["output_shape"]),
+            kernel if layer["type"] in ("conv", "avg_pool", "max_pool") else "",
+            count(layer["macs"]) if layer["macs"] else "",
+            count(layer["params"]) if layer["params"] else "",
+        ]
+        table.add_row(*row, *([f"{layer['latency_ms']:.4f}"] if timed else []))
+    rows = {
+        "input": "×".join(str(n) for n in data["input_shape"]),
+        "MACs": count(data["macs"]),
+        "parameters": count(data["params"]),
+    }
+    if timed:
+        rows["latency"] = latency_text(data["latency_ms"], data["device"])
+    return Group(table, facts(str(data["network"]), rows))
+
+
+def latency_text(milliseconds: float, device: dict[str, Any]) -> str:
+    """A latency with where it comes from and how far it is trusted."""
+    trust = f", ±{100 * device['trust']:.0f} %" if device["trust"] is not None else ""
+    return f"{milliseconds:.3f} ms ({device['name']}: {device['provenance']}{trust})"

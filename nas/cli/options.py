@@ -1,0 +1,51 @@
+"""Arguments and options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.config import Experiment, load_experiment, parse_experiment
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A recipe's YAML file, or its name.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a field of the recipe."),
+]
+Data = Annotated[Path | None, typer.Option("--data", help="Where the data is (task.data).")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the recipe's seed.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<experiment>.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted step.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="Whose latency: host or a name from nas lut devices."),
+]
+TableFile = Annotated[Path | None, typer.Option("--table", help="A latency table file.")]
+
+
+def experiment_from(
+    reference: str,
+    overrides: list[str] | None = None,
+    *,
+    data: Path | None = None,
+    seed: int | None = None,
+    search: dict[str, object] | None = None,
+) -> Experiment:
+    """The recipe with the overrides and options of a command; options win.
+
+    Raises:
+        UserError: as `load_experiment`.
+    """
+    experiment = load_experiment(reference, overrides or [])
+    values = experiment.to_dict()
+    if seed is not None:
+        values["seed"] = seed
+    if data is not None:
+        values["task"]["data"] = str(data)
+    values["search"].update({k: v for k, v in (search or {}).items() if v is not None})
+    return parse_experiment(values, where=reference)

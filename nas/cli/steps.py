@@ -1,0 +1,266 @@
+"""The three steps, alone and in turn, and the score of any network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from nas.cli.options import (
+    Data,
+    Device,
+    ExperimentArgument,
+    Json,
+    Out,
+    Overrides,
+    Resume,
+    Seed,
+    TableFile,
+    experiment_from,
+)
+from nas.cli.output import count, duration, facts, output, score_text
+from nas.runs import default_out
+from search_spaces import UserError
+
+SupernetPath = Annotated[
+    Path | None, typer.Option("--supernet", help="Weights or folder; default the run's own.")
+]
+
+
+def train_supernet(
+    experiment: ExperimentArgument,
+    overrides: Overrides = None,
+    data: Data = None,
+    seed: Seed = None,
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Step 1: train the super-network."""
+    with output(json) as printer:
+        recipe = experiment_from(experiment, overrides, data=data, seed=seed)
+        from nas.steps import train_supernet as step
+
+        result = step(recipe, out or default_out(recipe), resume=resume, reporter=printer)
+        printer.result(result, lambda: _supernet(result))
+
+
+def search(
+    experiment: ExperimentArgument,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", help="Descended: latency, macs, params or one of the recipe's."),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            help="30ms, 220M or 50% of the metric; further ones as params=5M, "
+            "latency@pixel6-cpu=12ms.",
+        ),
+    ] = None,
+    device: Device = None,
+    table: TableFile = None,
+    optimizer: Annotated[
+        str | None, typer.Option("--optimizer", help="mcd, netadapt, random, nsga2 or tpe.")
+    ] = None,
+    supernet: SupernetPath = None,
+    name: Annotated[str, typer.Option("--name", help="Of the search, for its folder.")] = "main",
+    overrides: Overrides = None,
+    data: Data = None,
+    seed: Seed = None,
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Step 2: search for the best network within budgets."""
+    with output(json) as printer:
+        recipe = experiment_from(
+            experiment,
+            overrides,
+            data=data,
+            seed=seed,
+            search=search_options(metric, budget, device, table, optimizer),
+        )
+        from nas.search import search as step
+
+        result = step(
+            recipe,
+            out or default_out(recipe),
+            name=name,
+            supernet=supernet,
+            resume=resume,
+            reporter=printer,
+        )
+        printer.result(result, lambda: family_table(result))
+
+
+def search_options(
+    metric: str | None,
+    budgets: list[str] | None,
+    device: str | None,
+    table: Path | None,
+    optimizer: str | None,
+) -> dict[str, object]:
+    """The options of a search as fields of the recipe's section."""
+    if device is not None and table is not None:
+        raise UserError("--device and --table exclude each other")
+    fields: dict[str, object] = {"metric": metric, "optimizer": optimizer}
+    if device is not None or table is not None:
+        fields |= {"device": device or "", "table": str(table or "")}
+    # a budget without a metric's name is that of the descended metric
+    own = [text for text in budgets or [] if "=" not in text]
+    if len(own) > 1:
+        raise UserError(f"--budget {own[1]}: a second budget needs the name of its metric")
+    if own:
+        fields["budget"] = own[0]
+    constraints = [text for text in budgets or [] if "=" in text]
+    if constraints:
+        fields["constraints"] = constraints
+    return fields
+
+
+def train(
+    experiment: ExperimentArgument,
+    architecture: Annotated[
+        Path | None,
+        typer.Option("--architecture", help="An architecture file or a search's result.json."),
+    ] = None,
+    member: Annotated[
+        int | None, typer.Option("--member", help="Of the search's family, from 0; default best.")
+    ] = None,
+    supernet: SupernetPath = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Of the training, for its folder.")
+    ] = "discovered",
+    overrides: Overrides = None,
+    data: Data = None,
+    seed: Seed = None,
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Step 3: train one network until convergence and score it on the test split."""
+    with output(json) as printer:
+        recipe = experiment_from(experiment, overrides, data=data, seed=seed)
+        folder = out or default_out(recipe)
+        from nas.networks import load_architecture
+
+        found = load_architecture(architecture or _only_search(folder), member=member)
+        from nas.steps import train_network
+
+        result = train_network(
+            recipe,
+            found,
+            folder,
+            name=name,
+            supernet=supernet,
+            resume=resume,
+            reporter=printer,
+        )
+        printer.result(result, lambda: _trained(result))
+
+
+def _only_search(folder: Path) -> Path:
+    found = sorted(folder.glob("search/*/result.json"))
+    if len(found) == 1:
+        return found[0]
+    which = ", ".join(str(f) for f in found) if found else "no search is finished"
+    raise UserError(f"{folder}: give --architecture FILE ({which})")
+
+
+def run(
+    experiment: ExperimentArgument,
+    overrides: Overrides = None,
+    data: Data = None,
+    seed: Seed = None,
+    out: Out = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """The three steps in turn."""
+    with output(json) as printer:
+        recipe = experiment_from(experiment, overrides, data=data, seed=seed)
+        from nas.steps import run as steps
+
+        result = steps(recipe, out or default_out(recipe), resume=resume, reporter=printer)
+        printer.result(result, lambda: _run(result))
+
+
+def evaluate(
+    network: Annotated[
+        Path, typer.Argument(metavar="NETWORK", help="A run, train/<name> folder or weights file.")
+    ],
+    experiment: Annotated[
+        str | None,
+        typer.Option("--experiment", help="Recipe of the task; default the run's own."),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="test or holdout.")] = "test",
+    overrides: Overrides = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """The score of a trained network."""
+    with output(json) as printer:
+        from nas.runs import stored_config
+
+        reference = experiment or str(stored_config(network))
+        recipe = experiment_from(reference, overrides, data=data)
+        from nas.steps import evaluate_network
+
+        result = evaluate_network(recipe, network, split=split)
+        printer.result(result, lambda: facts(str(network), {"score": score_text(result["score"])}))
+
+
+# tables for people ------------------------------------------------------------------------------
+
+
+def _supernet(result: dict[str, Any]) -> Table:
+    rows = {f"{name} (hold-out)": f"{score:.4g}" for name, score in result["scores"].items()}
+    return facts(
+        f"super-network of {result['space']}",
+        {**rows, "time": duration(result["seconds"]), **_speed(result)},
+    )
+
+
+def _speed(result: dict[str, Any]) -> dict[str, str]:
+    speed = result.get("images_per_second")
+    return {"speed": f"{speed:.0f} images/s"} if speed else {}
+
+
+def _trained(result: dict[str, Any]) -> Table:
+    return facts(
+        f"network {result['name']}",
+        {
+            "score": score_text(result["score"]),
+            "MACs": count(result["macs"]),
+            "parameters": count(result["params"]),
+            "time": duration(result["seconds"]),
+            **_speed(result),
+        },
+    )
+
+
+def family_table(result: dict[str, Any]) -> Table:
+    """The winners of a search's iterations."""
+    table = Table(title=f"search {result.get('name', '')}", title_justify="left")
+    table.add_column("iteration", justify="right")
+    table.add_column("score", justify="right")
+    family = result["family"]
+    names = list(family[0]["metrics"]) if family else []
+    for name in names:
+        table.add_column(name, justify="right")
+    for i, entry in enumerate(family):
+        score = entry["score"]
+        value = score["value"] if isinstance(score, dict) else score
+        costs = [entry["metrics"][name] for name in names]
+        cells = [count(c) if c >= 1000 else f"{c:.4g}" for c in costs]
+        table.add_row(str(entry.get("iteration", i)), f"{value:.4g}", *cells)
+    return table
+
+
+def _run(result: dict[str, Any]) -> Table:
+    rows = {f"{step} time": duration(s) for step, s in result["seconds"].items()}
+    return facts(result["experiment"], {"score": score_text(result["score"]), **rows})

@@ -1,0 +1,144 @@
+"""Networks by what a user calls them: a reference, an architecture file, a run. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.config import load_experiment, recipes
+from nas.files import read_json
+from search_spaces import (
+    Architecture,
+    Network,
+    SearchSpace,
+    UserError,
+    names,
+    space,
+    space_of,
+    unknown,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A network that was found by name or path."""
+
+    label: str
+    space: SearchSpace
+    architecture: Architecture
+
+    @property
+    def network(self) -> Network:
+        """The resolved description."""
+        return self.space.describe(self.architecture)
+
+
+def find(
+    reference: str,
+    *,
+    member: int | None = None,
+    width: float | None = None,
+    resolution: int | None = None,
+    classes: int | None = None,
+) -> Found:
+    """The network that a user names.
+
+    Args:
+        reference: a registered space, whose largest network is meant (``mobilenet_v3_large``, a
+            published network, is one); a recipe; a traced model (``timm:resnet18``,
+            ``my_module:build``); an architecture file; a result or run folder.
+        member: of a search's family.
+        width: multiplier of a registered space.
+        resolution: input of a registered space or a traced model, in pixels.
+        classes: outputs of a registered space.
+
+    Raises:
+        UserError: nothing of that name, or an option that does not apply to it.
+    """
+    options = {"multiplier": width, "resolution": resolution, "classes": classes}
+    given = {key: value for key, value in options.items() if value is not None}
+    path = Path(reference)
+    if reference in names():
+        if width is not None and width <= 0:
+            raise UserError(f"--width {width}: must be above 0")
+        found = space(reference, **given)
+        return Found(reference, found, found.largest())
+    if path.suffix in (".yaml", ".yml") or reference in recipes():
+        found = load_experiment(reference).search_space()
+        return Found(reference, found, found.largest())
+    if path.exists() or path.suffix == ".json":
+        if given:
+            option = next(iter(given)).replace("multiplier", "width")
+            raise UserError(f"{reference}: --{option} changes only networks that go by name")
+        architecture = load_architecture(path, member=member)
+        return Found(reference, space_of(architecture), architecture)
+    if ":" in reference:
+        if width is not None:
+            raise UserError(f"{reference}: --width changes only networks that go by name")
+        return _traced(reference, resolution, classes)
+    known = [*names(), *recipes()]
+    raise unknown("network (no file, no run folder and no reference)", reference, known)
+
+
+def _traced(reference: str, resolution: int | None, classes: int | None) -> Found:
+    # torch and timm are imported only by those who bring a model
+    from nas.tracing import load_model, space_from_model
+
+    model = load_model(reference, classes=classes)
+    found, _ = space_from_model(model, resolution or 224, name=reference)
+    return Found(reference, found, found.largest())
+
+
+def load_architecture(path: Path, *, member: int | None = None) -> Architecture:
+    """An architecture from its file, a result, or a run folder.
+
+    Args:
+        path: an architecture file; a search's ``result.json`` (its best); the result of step 3;
+            or a folder that holds one of these.
+        member: of a search's family, counted from 0, instead of its best.
+
+    Raises:
+        UserError: none is there, or the family has no such member.
+    """
+    if path.is_dir():
+        path = _result_file(path)
+    data = read_json(path)
+    if member is not None:
+        family = data.get("family")
+        if not isinstance(family, list):
+            raise UserError(f"{path}: --member {member}: this file holds no family")
+        if not 0 <= member < len(family):
+            raise UserError(f"{path}: --member {member}: the family has 0 to {len(family) - 1}")
+        found = family[member]
+    elif "family" in data:
+        best = data.get("best")
+        found = data["family"][best] if isinstance(best, int) else best
+    else:
+        found = data
+    if isinstance(found, Mapping) and "architecture" in found:
+        found = found["architecture"]
+    if not isinstance(found, Mapping):
+        raise UserError(f"{path}: holds no architecture")
+    try:
+        return Architecture.from_dict(found)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _result_file(folder: Path) -> Path:
+    own = folder / "result.json"
+    if own.is_file():
+        data = read_json(own)
+        if "family" in data or "architecture" in data:
+            return own
+    if (folder / "architecture.json").is_file():
+        return folder / "architecture.json"
+    for pattern in ("train/*/result.json", "search/*/result.json"):
+        found = sorted(folder.glob(pattern))
+        if len(found) > 1:
+            names = ", ".join(str(f.parent) for f in found)
+            raise UserError(f"{folder}: holds several results; name one: {names}")
+        if found:
+            return found[0]
+    raise UserError(f"{folder}: no architecture in here yet (no result of a search or training)")

@@ -1,0 +1,108 @@
+"""Run folders: ``runs/<experiment>/{supernet, search/<name>, train/<name>}``.
+
+A folder belongs to one experiment. What it holds is never overwritten by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.config import Experiment
+from nas.files import write_text
+from search_spaces import UserError
+
+RESULT_SCHEMA = 1
+CONFIG = "config.yaml"
+RESULT = "result.json"
+
+SHARED = ("seed", "space", "task")
+"""What every step depends on, beside its own section."""
+
+IGNORED = {"task.data", "supernet.checkpoint_seconds", "train.checkpoint_seconds"}
+"""Where data lies and how often work is saved change no result."""
+
+
+def default_out(experiment: Experiment) -> Path:
+    """Where a run goes unless ``--out`` says otherwise."""
+    return Path("runs") / experiment.name
+
+
+def claim(folder: Path, experiment: Experiment, sections: Sequence[str], *, resume: bool) -> bool:
+    """Take a step's folder for this experiment; True where the step is finished already.
+
+    Args:
+        folder: of the step; made where it is missing, with ``config.yaml`` in it.
+        experiment: as resolved.
+        sections: those that the step depends on, beside seed, space and task.
+        resume: going on with what is there is wanted.
+
+    Raises:
+        UserError: the folder holds another experiment, or work that ``resume`` would keep.
+            Nothing was changed.
+    """
+    config = folder / CONFIG
+    finished = (folder / RESULT).exists()
+    if config.exists():
+        _refuse_other(config, experiment, (*SHARED, *sections))
+        if finished and not resume:
+            raise UserError(
+                f"{folder}: this step is finished; keep it with --resume or choose another --out"
+            )
+        if not resume and any((folder / "checkpoints").glob("*.safetensors")):
+            raise UserError(
+                f"{folder}: holds an interrupted run; go on with --resume or choose another --out"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder}: is not empty and no run of ours; choose another --out")
+    if not finished:
+        write_text(config, experiment.to_yaml())
+    return finished
+
+
+def stored_config(path: Path) -> Path:
+    """The ``config.yaml`` that belongs to a run folder, a step's folder or a file in one.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = path if path.is_dir() else path.parent
+    candidates = [folder / CONFIG, *sorted(folder.glob(f"train/*/{CONFIG}"))]
+    candidates += [folder / "supernet" / CONFIG]
+    for config in candidates:
+        if config.is_file():
+            return config
+    raise UserError(f"{path}: no {CONFIG} beside it; name the recipe with --experiment")
+
+
+def _refuse_other(config: Path, experiment: Experiment, sections: Sequence[str]) -> None:
+    try:
+        stored = yaml.safe_load(config.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{config}: cannot be read ({' '.join(str(error).split())})") from None
+    if not isinstance(stored, Mapping):
+        raise UserError(f"{config}: not a recipe; choose another --out")
+    own = experiment.to_dict()
+    for section in sections:
+        difference = _difference(section, stored.get(section), own[section])
+        if difference is not None:
+            raise UserError(
+                f"{config.parent}: holds a different experiment ({difference}); "
+                "choose another --out"
+            )
+
+
+def _difference(name: str, there: Any, here: Any) -> str | None:
+    """The first field that differs, in words."""
+    if name in IGNORED:
+        return None
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        for key in [*there, *(k for k in here if k not in there)]:
+            found = _difference(f"{name}.{key}", there.get(key), here.get(key))
+            if found is not None:
+                return found
+        return None
+    return None if there == here else f"{name} is {there!r} there and {here!r} here"
