@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -52,27 +53,28 @@ class MaskedNorm(nn.BatchNorm2d):
         self.activate = ACTIVATIONS[activation]
         self.foldable = activation in ZERO_PRESERVING
 
-    def run(self, chunks: list[Tensor], batch: Batch | None) -> Tensor:
-        """Chunks of the batch in order → the whole batch, normalised, active, masked."""
+    def run(self, x: Tensor, batch: Batch | None) -> Tensor:
+        """(N, C, H, W) → the same shape, normalised, active, masked."""
         if batch is None:
-            return self.activate(super().forward(_join(chunks)))
+            return self.activate(super().forward(x))
         mask = batch.masks.of(self.name) if self.masked else None
-        fold = mask if self.foldable else None
         statistics = batch.statistics if self.training else "shared"
         if statistics == "own":
-            parts = _split(chunks, batch.groups)
-            x, mean, variance = group_batch_norm(parts, self.weight, self.bias, fold, self.eps)
+            fold = mask if self.foldable else None
+            x, mean, variance = group_batch_norm(
+                x, self.weight, self.bias, fold, self.eps, batch.groups
+            )
             self._track(mean.mean(0), variance.mean(0))
+            mask = None if fold is not None else mask
         elif statistics == "kept":
-            x = _join(chunks)
             kept = per_image(batch.masks.of(self.name), len(x))
             x, mean, variance = kept_batch_norm(x, self.weight, self.bias, kept, self.eps)
             self._track(mean, variance)
+            mask = None if self.foldable else mask
         else:
-            x = super().forward(_join(chunks))
-            fold = None
+            x = super().forward(x)
         x = self.activate(x)
-        return x if mask is None or fold is not None else apply_mask(x, mask)
+        return x if mask is None else apply_mask(x, mask)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor) -> None:
@@ -108,28 +110,27 @@ class SuperConv(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch | None) -> Tensor:
         """(N, C, H, W) → (N, filters, H', W'), dropped filters zero where the graph needs it."""
-        chunks = self._convolve(x, batch)
+        x = self._convolve(x, batch)
         if self.norm is not None:
-            return self.norm.run(chunks, batch)
-        x = self.activate(_join(chunks))
+            return self.norm.run(x, batch)
+        x = self.activate(x)
         if self.masked and batch is not None:
             x = apply_mask(x, batch.masks.of(self.node.name))
         return x
 
-    def _convolve(self, x: Tensor, batch: Batch | None) -> list[Tensor]:
-        sizes = None
-        if batch is not None and self.node.kernel_choice is not None:
-            sizes = batch.kernels[self.node.kernel_choice]
-        if sizes is None:
-            return [self._one(x, self.node.kernel)]
-        group = len(x) // len(sizes)
-        chunks, start = [], 0
-        for g, size in enumerate(sizes):
-            last = g + 1 == len(sizes)
-            if last or sizes[g + 1] != size:
-                chunks.append(self._one(x[start : (g + 1) * group], (size, size)))
-                start = (g + 1) * group
-        return chunks
+    def _convolve(self, x: Tensor, batch: Batch | None) -> Tensor:
+        if batch is None or self.node.kernel_choice is None:
+            return self._one(x, self.node.kernel)
+        runs = [
+            (size, len(list(groups)) * len(x) // batch.groups)
+            for size, groups in groupby(batch.kernels[self.node.kernel_choice])
+        ]
+        if len(runs) == 1:
+            return self._one(x, (runs[0][0], runs[0][0]))
+        parts = x.split([images for _, images in runs])  # type: ignore[no-untyped-call]
+        return torch.cat(
+            [self._one(part, (size, size)) for part, (size, _) in zip(parts, runs, strict=True)]
+        )
 
     def _one(self, x: Tensor, kernel: tuple[int, int]) -> Tensor:
         weight = centre(self.conv.weight, kernel)
@@ -170,7 +171,7 @@ class SuperNorm(nn.Module):
 
     def forward(self, x: Tensor, batch: Batch | None) -> Tensor:
         """(N, C, H, W) → the same shape."""
-        return self.norm.run([x], batch)
+        return self.norm.run(x, batch)
 
 
 def centre(weight: Tensor, kernel: tuple[int, int]) -> Tensor:
@@ -180,13 +181,3 @@ def centre(weight: Tensor, kernel: tuple[int, int]) -> Tensor:
     top = (weight.shape[2] - kernel[0]) // 2
     left = (weight.shape[3] - kernel[1]) // 2
     return weight[:, :, top : top + kernel[0], left : left + kernel[1]]
-
-
-def _join(chunks: list[Tensor]) -> Tensor:
-    return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
-
-
-def _split(chunks: list[Tensor], groups: int) -> list[Tensor]:
-    """Chunks of one or more whole groups → one tensor per group."""
-    size = sum(len(chunk) for chunk in chunks) // groups
-    return [part for chunk in chunks for part in torch.split(chunk, size)]

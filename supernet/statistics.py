@@ -14,88 +14,70 @@ from torch.autograd import Function
 
 
 class _GroupBatchNorm(Function):
-    """One fused normalisation per group, written straight into the batch's output."""
+    """One fused normalisation per group; a group's slice is small enough to stay in the cache."""
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, bias: Tensor, mask: Tensor | None, eps: float, *chunks: Tensor
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mask: Tensor | None,
+        eps: float,
+        groups: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        groups = len(chunks)
         channels = weight.shape[0]
         scale = weight.expand(groups, channels) if mask is None else weight * mask
         shift = bias.expand(groups, channels) if mask is None else bias * mask
-        size = len(chunks[0])
-        first = chunks[0]
-        memory = (
-            torch.channels_last
-            if first.is_contiguous(memory_format=torch.channels_last)
-            else torch.contiguous_format
-        )
-        shape = (groups * size, *first.shape[1:])
-        out = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=memory)
-        mean = first.new_empty((groups, channels), dtype=weight.dtype)
+        out = torch.empty_like(x)
+        mean = x.new_empty((groups, channels), dtype=weight.dtype)
         inverse = torch.empty_like(mean)
-        for g, chunk in enumerate(chunks):
+        for g, (part, result) in enumerate(zip(x.chunk(groups), out.chunk(groups), strict=True)):
             torch.ops.aten.native_batch_norm.out(
-                chunk,
-                scale[g],
-                shift[g],
-                None,
-                None,
-                True,
-                0.0,
-                eps,
-                out=out[g * size : (g + 1) * size],
-                save_mean=mean[g],
-                save_invstd=inverse[g],
-            )
-        ctx.save_for_backward(scale, mean, inverse, mask, *chunks)
+                part, scale[g], shift[g], None, None, True, 0.0, eps,
+                out=result, save_mean=mean[g], save_invstd=inverse[g],
+            )  # fmt: skip
+        ctx.save_for_backward(x, scale, mean, inverse, mask)
         ctx.eps = eps
+        ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mean, inverse)
         return out, mean, inverse
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        scale, mean, inverse, mask, *chunks = ctx.saved_tensors
-        size = len(chunks[0])
-        inputs, weights, biases = [], [], []
-        for g, chunk in enumerate(chunks):
-            dx, dw, db = torch.ops.aten.native_batch_norm_backward(
-                grad[g * size : (g + 1) * size],
-                chunk,
-                scale[g],
-                None,
-                None,
-                mean[g],
-                inverse[g],
-                True,
-                ctx.eps,
+        x, scale, mean, inverse, mask = ctx.saved_tensors
+        groups = len(mean)
+        dx = torch.empty_like(x)
+        dw, db = torch.empty_like(mean), torch.empty_like(mean)
+        parts = zip(x.chunk(groups), grad.chunk(groups), dx.chunk(groups), strict=True)
+        for g, (part, dy, result) in enumerate(parts):
+            made = torch.ops.aten.native_batch_norm_backward(
+                dy, part, scale[g], None, None, mean[g], inverse[g], True, ctx.eps,
                 [True, True, True],
-            )
-            inputs.append(dx)
-            weights.append(dw)
-            biases.append(db)
-        dw, db = torch.stack(weights), torch.stack(biases)
+            )  # fmt: skip
+            for target, value in zip((result, dw[g], db[g]), made, strict=True):
+                target.copy_(value)
         if mask is not None:
             dw, db = dw * mask, db * mask
-        return dw.sum(0), db.sum(0), None, None, *inputs
+        return dx, dw.sum(0), db.sum(0), None, None, None
 
 
 def group_batch_norm(
-    chunks: list[Tensor], weight: Tensor, bias: Tensor, mask: Tensor | None, eps: float
+    x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, eps: float, groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalise every group by its own statistics and join the groups.
+    """Normalise every group by its own statistics.
 
     Args:
-        chunks: G tensors (n, C, H, W), one per group, equally large.
+        x: (N, C, H, W), the groups contiguous and equally large.
         weight: (C,). bias: (C,).
         mask: (G, C) of zeros and ones, or None.
         eps: added to the variance.
+        groups: G.
 
     Returns:
-        The batch (G · n, C, H, W), and the groups' means (G, C) and variances (G, C), biased.
+        The batch (N, C, H, W), and the groups' means (G, C) and variances (G, C), biased.
     """
-    out, mean, inverse = _GroupBatchNorm.apply(weight, bias, mask, eps, *chunks)  # type: ignore[no-untyped-call]
+    out, mean, inverse = _GroupBatchNorm.apply(x, weight, bias, mask, eps, groups)  # type: ignore[no-untyped-call]
     return out, mean, inverse.pow(-2) - eps
 
 

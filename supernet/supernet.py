@@ -119,7 +119,8 @@ class Supernet(nn.Module):
             return f + functional.fit_channels(x, node.filters)
         if batch is None:
             return f
-        x = functional.bypass_pool(x[:, : node.filters], node.stride)
+        cut = functional.fit_channels(x, min(x.shape[1], node.filters))
+        x = functional.bypass_pool(cut, node.stride)
         passing = 1 - batch.masks.of(node.inputs[0])[:, : x.shape[1]]
         return f + functional.fit_channels(apply_mask(x, passing), node.filters)
 
