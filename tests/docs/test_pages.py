@@ -1,0 +1,34 @@
+"""The code in the pages runs as it stands, and what they link to exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_search_space_page_runs_from_top_to_bottom(tmp_path):
+    page = (ROOT / "docs" / "search-space.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    assert "@register" in code and "assert" in code
+    # a process of its own: the page registers a space
+    script = tmp_path / "page.py"
+    script.write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MACs" in done.stdout and "stage1.block1.pointwise" in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_inside_the_project_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)|<img[^>]+src=\"([^\"]+)\"", text):
+        link = (target[0] or target[1]).partition("#")[0]
+        if link and not re.match(r"[a-z]+:", link):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
