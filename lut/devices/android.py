@@ -103,6 +103,11 @@ class AndroidDevice:
         self.timing = timing or Timing()
         self.delegate = delegate
         self._binary = inspect_binary(binary)
+        if delegate == "gpu" and self._binary.api != "Interpreter":
+            raise UserError(
+                f"--delegate gpu: {binary} times the CompiledModel interface and has no GPU "
+                "delegate built in; name the benchmark_model of tflite/tools/benchmark"
+            )
         self._adb = Adb(serial, program=adb)
         self._pause = pause
         self._reference = reference
@@ -138,7 +143,7 @@ class AndroidDevice:
             ),
             cores=f"GPU; CPU side on {core}" if gpu else core,
             threads=1,
-            runtime=f"LiteRT benchmark_model, {how}",
+            runtime=f"LiteRT benchmark_model ({self._binary.api}), {how}",
             runtime_version=f"{self._binary.abi} binary sha256:{self._binary.digest}",
             precision=precision,
             provenance="measured",

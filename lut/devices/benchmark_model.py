@@ -17,7 +17,8 @@ FINE_US = 100.0
 """Below this median the tool's whole microseconds are too coarse and the mean is used."""
 
 _STATISTIC = re.compile(r"\b(count|first|curr|min|max|avg|std|median)=([0-9.eE+-]+|nan|inf)")
-_SUMMARY = "Inference timings in us: "
+_TELLTALE = {"Interpreter": b"Inference timings in us:", "CompiledModel": b"BENCHMARK RESULTS"}
+"""A text that is in the binary and in no other program, by the interface that it times."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class BenchmarkBinary:
 
     path: Path
     abi: str
+    api: str
+    """``Interpreter`` for the tool in ``tflite/tools/benchmark``, ``CompiledModel`` for the one
+    in ``litert/tools``; they share flags and statistics."""
     digest: str
     """First 12 hex digits of its SHA-256: the tool prints no version."""
 
@@ -50,36 +54,34 @@ def inspect_binary(path: Path) -> BenchmarkBinary:
     abi = ABI_OF_MACHINE.get(machine)
     if abi is None:
         raise UserError(f"--benchmark-binary {path}: built for machine {machine}, not for Android")
-    if _SUMMARY.strip().encode() not in content:
+    if b"/ld-linux" in content and b"/system/bin/linker" not in content:
+        raise UserError(f"--benchmark-binary {path}: built for Linux, not for Android")
+    api = next((name for name, text in reversed(_TELLTALE.items()) if text in content), None)
+    if api is None:
         raise UserError(
             f"--benchmark-binary {path}: not LiteRT's benchmark_model; docs/android.md says where "
             "to get it"
         )
-    return BenchmarkBinary(path, abi, hashlib.sha256(content).hexdigest()[:12])
+    return BenchmarkBinary(path, abi, api, hashlib.sha256(content).hexdigest()[:12])
 
 
 def parse_latency(lines: list[str]) -> float:
     """Microseconds a run from the output of one ``benchmark_model``.
 
-    The last line of statistics is that of the timed runs (the one before belongs to the
-    warm-up). Its median is taken, or the mean where the tool is too old to print a median.
-    The tool counts whole microseconds, so a median under 100 is replaced by the mean
-    without the slowest run.
+    It prints a line of statistics for the warm-up and then one for the timed runs. The second
+    one's median is taken, or the mean where the tool is too old to print a median. The tool
+    counts whole microseconds, so a median under 100 is replaced by the mean without the
+    slowest run.
 
     Raises:
-        UnreadableError: no such line, or figures that no run can have.
+        UnreadableError: no such lines, or figures that no run can have.
     """
-    statistics: dict[str, float] = {}
-    finished = False
-    shown = next((line for line in reversed(lines) if line.strip()), "nothing")
-    for line in lines:
-        if "count=" in line:
-            shown = line
-            statistics = {key: _number(value) for key, value in _STATISTIC.findall(line)}
-        finished |= _SUMMARY in line
-    sample = shown.strip()[:80]
-    if not finished or not statistics:
+    blocks = [line for line in lines if "count=" in line]
+    shown = blocks or [line for line in lines if line.strip()] or ["nothing"]
+    sample = shown[-1].strip()[:80]
+    if len(blocks) < 2:
         raise UnreadableError(sample)
+    statistics = {key: _number(value) for key, value in _STATISTIC.findall(blocks[-1])}
     count = statistics.get("count", 0.0)
     mean = statistics.get("avg", statistics.get("curr", math.nan))
     latency = statistics.get("median", mean)

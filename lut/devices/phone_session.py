@@ -162,8 +162,9 @@ class PhoneSession:
                 place = ""
                 self._recover(str(error))
             now_fresh, now_usable = self._counts(batch)
-            idle = 0 if now_usable > usable else idle + 1
-            throttled = throttled + 1 if now_fresh > fresh and idle else 0
+            gained, new = now_usable - usable, now_fresh - fresh
+            idle = 0 if gained > 0 else idle + 1
+            throttled = throttled + 1 if gained < new / 2 else 0
             if idle >= self.timing.attempts:
                 raise self._hopeless(batch, throttled > 0)
         if place:
