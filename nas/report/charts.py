@@ -10,6 +10,7 @@ from nas.report.svg import Axes, Drawing, duration, milliseconds, number, signed
 SHAPES = {"largest": "square", "scaled": "diamond", "discovered": "circle", "other": "circle"}
 
 STEP_NAMES = {
+    "table": "Measure latency table",
     "supernet": "Train super-network",
     "search": "Search",
     "train": "Train discovered network",

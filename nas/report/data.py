@@ -17,8 +17,9 @@ from search_spaces import Architecture, SearchSpace, UserError, space_of
 
 RESULT_SCHEMA = 1
 
-STEPS = ("supernet", "search", "train")
-"""The three steps of the method, in order; each is timed on its own."""
+STEPS = ("table", "supernet", "search", "train")
+"""The three steps of the method in order, each timed on its own, and the measuring of a latency
+table before them, where a run did that too."""
 
 Role = Literal["largest", "scaled", "discovered", "other"]
 
@@ -176,7 +177,7 @@ def load_run(path: Path) -> Run:
         _compared(path / "result.json", entry) for entry in _list(top.get("comparison"))
     )
     if not compared:
-        compared = tuple(_trained(file, data) for file, data in trained)
+        compared = tuple(_trained(file, data, searches) for file, data in trained)
     seconds = _all_seconds(top, supernet, searches, [data for _, data in trained])
     if not (compared or searches or seconds):
         raise UserError(f"{path}: no result of a run in here; a report needs a result.json")
@@ -275,10 +276,17 @@ def _compared(path: Path, data: Any) -> Compared:
     )
 
 
-def _trained(path: Path, data: Mapping[str, Any]) -> Compared:
+def _trained(path: Path, data: Mapping[str, Any], searches: Sequence[Search]) -> Compared:
     """A row from the result of step 3, where no comparison was stored."""
     metrics = _metrics(data)
     architecture = _architecture(path, data.get("architecture"))
+    for member in (member for search in searches for member in search.family):
+        if architecture is not None and member.architecture == architecture:
+            metrics = {**member.metrics, **metrics}
+    name = path.parent.name
+    role = _role({"label": name})
+    if role == "other" and architecture is not None:
+        role = "discovered"
     macs, params = metrics.get("macs"), metrics.get("params")
     if architecture is not None and (macs is None or params is None):
         try:
@@ -287,8 +295,8 @@ def _trained(path: Path, data: Mapping[str, Any]) -> Compared:
         except UserError:
             pass  # another version of the space: the stored figures are all there is
     return Compared(
-        label=path.parent.name,
-        role="discovered" if architecture is not None else "other",
+        label=name,
+        role=role,
         score=_score(data.get("test") or data.get("score")),
         latency_predicted_ms=metrics.get("latency", metrics.get("latency_predicted_ms")),
         latency_measured_ms=metrics.get("latency_measured_ms"),
