@@ -342,8 +342,9 @@ def _search(path: Path, name: str, data: Mapping[str, Any]) -> Search:
     elif isinstance(stated, int) and 0 <= stated < len(family):
         best = family[stated]
     budgets = data.get("budgets")
-    table = data.get("table") or data.get("device")
-    device = table.get("device", table.get("name", "")) if isinstance(table, Mapping) else table
+    device = data.get("table") or data.get("device")
+    if isinstance(device, Mapping):
+        device = device.get("description") or device.get("name")
     evaluations = _number(data.get("evaluations"))
     seed = _number(data.get("seed"))
     return Search(
@@ -356,7 +357,7 @@ def _search(path: Path, name: str, data: Mapping[str, Any]) -> Search:
             if (number := _number(value.get("value") if isinstance(value, Mapping) else value))
             is not None
         },
-        device=str((device.get("name", "") if isinstance(device, Mapping) else device) or ""),
+        device=str(device or ""),
         optimizer=str(data.get("optimizer") or ""),
         seed=None if seed is None else int(seed),
         evaluations=None if evaluations is None else int(evaluations),
@@ -394,7 +395,7 @@ def _all_seconds(
     }
     for step in STEPS:
         if found[step] is None:
-            values = [value for value in own[step] if value is not None]
+            values = [value for value in own.get(step, []) if value is not None]
             found[step] = sum(values) if values else None
     return {step: value for step, value in found.items() if value is not None}
 
