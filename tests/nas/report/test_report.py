@@ -173,7 +173,8 @@ def test_a_run_that_has_only_searched_is_reported(tmp_path):
     assert run.searches[0].metrics == ("latency", "macs")
     alone = write_report([tmp_path / "run" / "search" / "latency"], tmp_path / "one.html")
     _, _, text = _parse(alone)
-    assert "Filters kept" in text and "Time per step" not in text
+    assert "Filters kept" in text and "a processor" in text
+    assert "12 s" in text and "Train super-network" not in text
 
 
 @pytest.mark.parametrize(
