@@ -39,7 +39,7 @@ def fastdepth(
     """
     settings = {**locals(), "kernels": list(kernels)}
     graph = GraphBuilder(input_channels=channels, resolution=resolution, bypass=bypass)
-    encoded = encoder(graph, multiplier=multiplier)
+    encoded = encoder(graph, multiplier=multiplier, activation="relu")
     x = encoded[-1]
     for i, filters in enumerate(DECODER, 1):
         x = graph.separable(

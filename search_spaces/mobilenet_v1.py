@@ -8,6 +8,7 @@ from __future__ import annotations
 from search_spaces.builder import GraphBuilder
 from search_spaces.choices import Width, make_divisible
 from search_spaces.nodes import Lowering
+from search_spaces.operation import Activation
 from search_spaces.registry import register
 from search_spaces.space import SearchSpace
 
@@ -25,13 +26,14 @@ LAYERS = (
 )
 
 
-def encoder(graph: GraphBuilder, *, multiplier: float) -> list[str]:
+def encoder(graph: GraphBuilder, *, multiplier: float, activation: Activation) -> list[str]:
     """Add the stem and the thirteen separable pairs; the tensors after each, in order."""
 
     def scale(width: int) -> int:
         return make_divisible(width * multiplier)
 
-    tensors = [graph.conv_unit("stem", "input", scale(32), kernel=3, stride=2, activation="relu")]
+    stem = graph.conv_unit("stem", "input", scale(32), kernel=3, stride=2, activation=activation)
+    tensors = [stem]
     for i, (filters, stride) in enumerate(LAYERS, 1):
         tensors.append(
             graph.separable(
@@ -40,8 +42,8 @@ def encoder(graph: GraphBuilder, *, multiplier: float) -> list[str]:
                 scale(filters),
                 kernels=(3,),
                 stride=stride,
-                activation="relu",
-                pointwise_activation="relu",
+                activation=activation,
+                pointwise_activation=activation,
                 residual=False,
             )
         )
@@ -55,6 +57,7 @@ def mobilenet_v1(
     resolution: int = 224,
     channels: int = 3,
     multiplier: float = 1.0,
+    activation: Activation = "relu6",
     bypass: bool = True,
     lowering: Lowering = "concat",
 ) -> SearchSpace:
@@ -65,11 +68,12 @@ def mobilenet_v1(
         resolution: height and width of the input in pixels.
         channels: of the input image.
         multiplier: scales every width.
+        activation: ``relu6`` as the published weights have it; the paper says ReLU.
         bypass: channel-level bypass connections, and with them removable units.
         lowering: how a device adds tensors of unequal width.
     """
     settings = dict(locals())
     graph = GraphBuilder(input_channels=channels, resolution=resolution, bypass=bypass)
-    x = graph.global_pool("pool", encoder(graph, multiplier=multiplier)[-1])
+    x = graph.global_pool("pool", encoder(graph, multiplier=multiplier, activation=activation)[-1])
     x = graph.linear("classifier", x, Width(classes))
     return graph.build("mobilenet_v1", settings, x, classes=classes, lowering=lowering)

@@ -160,6 +160,8 @@ class Reader:
                 _activation(self, node, arguments)
             elif name in HANDLERS:
                 HANDLERS[name](self, node, arguments)
+            elif all(isinstance(self._values[n], Weight) for n in node.all_input_nodes):
+                raise UnsupportedError("arithmetic with a parameter or buffer of its own")
             else:
                 raise UnsupportedError(REASONS.get(name, f"operation {name}"))
         except UnsupportedError as error:
@@ -195,6 +197,9 @@ class Reader:
     def _problem(self, node: torch.fx.Node, reason: str) -> None:
         path, kind = place(node)
         where = f"{path or 'the model itself'} ({kind})" if kind else "the model"
+        if "LayerNorm" in kind:
+            # timm's reorder the dimensions first; the layer is what its user knows
+            reason = REASONS["layer_norm"]
         self.problems.append(Problem(where, reason))
         self._values[node] = None
 
@@ -204,7 +209,7 @@ class Reader:
         """The feature tensor of an argument; refuses constants and parameters."""
         value = self._values.get(argument) if isinstance(argument, torch.fx.Node) else None
         if isinstance(value, Weight):
-            raise UnsupportedError(f"arithmetic with the parameter {value.name}")
+            raise UnsupportedError("arithmetic with a parameter or buffer of its own")
         if value is None:
             raise UnsupportedError(f"arithmetic with the constant {argument!r}")
         if any(value.padding) and not padded:
@@ -559,7 +564,8 @@ def _reshape(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     elif (height, width) == (1, 1) and shape == (BATCH, channels, 1, 1):
         reader.same(fx, x)
     else:
-        raise UnsupportedError(f"a reshape to {'×'.join(str(s) for s in shape[1:])}")
+        tokens = " (positions become tokens, as transformers have them)" * (len(shape) == 3)
+        raise UnsupportedError(f"a reshape to {'×'.join(str(s) for s in shape[1:])}{tokens}")
 
 
 def _upsample(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
