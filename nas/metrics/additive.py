@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lut.cost import CostModel
+from lut.cost import CostModel, DeviceInfo
 from search_spaces import Additive, Network, Operation, SearchSpace
 from search_spaces.batch import Matrix, Vector
 
@@ -19,11 +19,13 @@ class AdditiveMetric:
         unit: str,
         price: Callable[[Operation], float],
         identity: str,
+        device: DeviceInfo | None = None,
     ) -> None:
         self.name = name
         self.unit = unit
         self.price = price
         self.identity = identity
+        self.device = device
         self._additive = Additive(space, price)
 
     def of(self, network: Network) -> float:
@@ -51,4 +53,4 @@ def priced(space: SearchSpace, name: str, model: CostModel) -> AdditiveMetric:
     Raises (when used):
         UncoveredError: the table lacks an operation of the network.
     """
-    return AdditiveMetric(space, name, model.unit, model.cost, model.identity)
+    return AdditiveMetric(space, name, model.unit, model.cost, model.identity, model.device)
