@@ -26,7 +26,10 @@ class Recipe:
 
     ``files`` are the names of its measurement files; ``column`` picks the latency in a file of
     networks. ``power`` and ``ridge`` are those of `solve.fit`. ``borrowed`` gives features that no
-    measurement has the coefficient of another one. ``without`` are features left at 0.
+    measurement has the coefficient of another one. ``terms`` are sums of features in fixed ratios
+    that share one coefficient, for sources too small to tell all features apart; features in no
+    term cost nothing. Without terms every feature but ``without`` has its own coefficient.
+    ``mobile_weight`` is the weight of mobile networks against others.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Recipe:
     ridge: float = 0.0
     borrowed: Mapping[str, str] | None = None
     without: tuple[str, ...] = ()
+    terms: Mapping[str, Mapping[str, float]] | None = None
+    mobile_weight: float = 1.0
     extrapolated: tuple[str, ...] = ()
 
 
@@ -68,6 +73,10 @@ _NETWORK_NOTES = (
 )
 
 
+_NETWORKS_ONLY = ("tiles", "padded_read", "image_pixels", "weights", "depthwise_strided", "norm")
+# features that only whole networks show; blocks are fitted as well without them
+
+
 def _blocks(name: str, phone: str, core: str, *, power: float, caches: tuple[int, ...]) -> Recipe:
     number = phone.split()[-1]
     return Recipe(
@@ -81,9 +90,48 @@ def _blocks(name: str, phone: str, core: str, *, power: float, caches: tuple[int
         core=Core(weight_caches=caches),
         power=power,
         borrowed={"max_pool": "avg_pool"},
+        without=_NETWORKS_ONLY,
         extrapolated=_BLOCK_NOTES,
     )
 
+
+_DEPTHWISE = ("depthwise3s1", "depthwise3s2", "depthwise5s1", "depthwise5s2")
+# Ratios to a multiply-accumulate of a matrix product as the block fits of three phones have them:
+# 3.1 to 3.6 for depthwise, 0.35 to 0.9 a byte for elementwise traffic.
+_FLOAT_TERMS: dict[str, dict[str, float]] = {
+    "core": {
+        "gemm": 1.0,
+        **dict.fromkeys(_DEPTHWISE, 3.5),
+        "traffic": 0.4,
+        "swish": 0.7,
+        "global_pool": 1.0,
+        "avg_pool": 8.0,
+        "max_pool": 8.0,
+    },
+    "strided depthwise": {"depthwise3s2": 1.0, "depthwise5s2": 1.0},
+    "igemm": {"igemm": 1.0},
+    "padded_read": {"padded_read": 1.0},
+    "tiles": {"tiles": 1.0},
+    "weights": {"weights": 1.0},
+    "norm": {"norm": 1.0},
+    "grouped": {"grouped": 1.0},
+    "grouped_taps": {"grouped_taps": 1.0},
+}
+_INT8_TERMS: dict[str, dict[str, float]] = {
+    "gemm": {"gemm": 1.0},
+    "igemm": {"igemm": 1.0},
+    "depthwise": dict.fromkeys(_DEPTHWISE, 1.0),
+    "depthwise 5x5": {"depthwise5s1": 1.0, "depthwise5s2": 1.0},
+    "depthwise_strided": {"depthwise_strided": 1.0},
+    "traffic": {"traffic": 1.0, "swish": 0.5, "global_pool": 1.0, "avg_pool": 1.0, "max_pool": 1.0},
+    "padded_read": {"padded_read": 1.0},
+    "image_pixels": {"image_pixels": 1.0},
+    "write": {"write": 1.0},
+    "weights": {"weights": 1.0},
+    "norm": {"norm": 1.0},
+    "grouped": {"grouped": 1.0},
+    "grouped_taps": {"grouped_taps": 1.0},
+}
 
 _NETWORK_FILES = ("pixel4_tflite_networks.csv", "pixel4_tflite_network_ops.csv")
 _CACHES = (16_000, 128_000, 512_000, 1_000_000)
@@ -108,9 +156,11 @@ RECIPES: dict[str, Recipe] = {
             runtime_version="2.10",
             source=MOBILE_BENCHMARK,
             files=_NETWORK_FILES,
-            core=Core(weight_caches=(16_000, 256_000), map_caches=(128_000, 1_500_000)),
+            core=Core(weight_caches=(), map_caches=()),
             column="pixel4|1large|float|mean",
-            ridge=0.1,
+            ridge=0.02,
+            terms=_FLOAT_TERMS,
+            mobile_weight=3.0,
             extrapolated=_NETWORK_NOTES,
         ),
         Recipe(
@@ -121,12 +171,12 @@ RECIPES: dict[str, Recipe] = {
             runtime_version="2.10",
             source=MOBILE_BENCHMARK,
             files=_NETWORK_FILES,
-            core=Core(
-                rows=8, weight_caches=(16_000, 256_000), map_caches=(128_000, 1_500_000), element=1
-            ),
+            core=Core(weight_caches=(), map_caches=(), element=1),
             precision="int8",
             column="pixel4|1large|quant|mean",
-            ridge=0.1,
+            ridge=0.02,
+            terms=_INT8_TERMS,
+            mobile_weight=3.0,
             extrapolated=_NETWORK_NOTES,
         ),
     )
@@ -193,19 +243,23 @@ def fit_measurements(
     """
     names, amounts = feature_matrix(measured, recipe.core)
     latencies = np.array([m.latency for m in measured])
-    used = [i for i, n in enumerate(names) if n not in recipe.without]
-    if len(measured) < len(used):
+    mix = _mix(recipe, names)
+    if len(measured) < mix.shape[1]:
         raise UserError(
-            f"{len(measured)} measurements are too few to fit {len(used)} features; measure more "
-            "blocks or networks"
+            f"{len(measured)} measurements are too few to fit {mix.shape[1]} features; measure "
+            "more blocks or networks"
         )
-    settings: dict[str, Any] = {"power": recipe.power, "ridge": recipe.ridge}
-    solved = fit(amounts[:, used], latencies, **settings)
-    coefficients = dict.fromkeys(names, 0.0)
-    coefficients |= {names[i]: float(c) for i, c in zip(used, solved, strict=True)}
+    settings: dict[str, Any] = {
+        "power": recipe.power,
+        "ridge": recipe.ridge,
+        "weights": np.array([recipe.mobile_weight if m.mobile else 1.0 for m in measured]),
+    }
+    solved = mix @ fit(amounts @ mix, latencies, **settings)
+    coefficients = {name: float(c) for name, c in zip(names, solved, strict=True)}
+    coefficients = dict.fromkeys(recipe.without, 0.0) | coefficients
     for name, other in (recipe.borrowed or {}).items():
         coefficients.setdefault(name, coefficients[other])
-    errors, trust = validate(measured, amounts[:, used], latencies, settings)
+    errors, trust = validate(measured, amounts @ mix, latencies, settings)
     device = DeviceInfo(
         name=recipe.name,
         description=recipe.description,
@@ -232,6 +286,15 @@ def fit_measurements(
             "extrapolated": list(recipe.extrapolated),
         },
     )
+
+
+def _mix(recipe: Recipe, names: Sequence[str]) -> Matrix:
+    """(features, coefficients): how much of each fitted coefficient a feature costs."""
+    terms = recipe.terms
+    if terms is None:
+        terms = {name: {name: 1.0} for name in names if name not in recipe.without}
+    columns = [[term.get(name, 0.0) for name in names] for term in terms.values()]
+    return np.array([column for column in columns if any(column)]).T
 
 
 def feature_matrix(measured: Sequence[Measured], core: Core) -> tuple[list[str], Matrix]:

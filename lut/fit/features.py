@@ -30,7 +30,7 @@ class Core:
     """What the features need to know of a core, its runtime and their kernels.
 
     ``weight_caches`` and ``map_caches`` are sizes in bytes: a tensor larger than one is read from
-    the level behind it. ``element`` is bytes per number. ``names`` are the features in use.
+    the level behind it. ``element`` is bytes per number.
     """
 
     rows: int = 6
@@ -88,11 +88,16 @@ def _dense(amounts: Features, operation: Operation, core: Core) -> None:
         _add(amounts, "vector", filters * taps / MEGA)
     elif area == 1:
         _add(amounts, "gemm", tile_rows * core.rows * filters * taps / MEGA)
+        _add(amounts, "tiles", tile_rows * filters // core.columns / MEGA)
     else:
+        _add(amounts, "padded_read", _bytes(inputs, core) / MEGA)
         padded = -(-inputs[0] // 4) * 4 * area
         _add(amounts, "igemm", tile_rows * core.rows * filters * padded / MEGA)
         _add(amounts, "igemm_taps", tile_rows * filters // core.columns * area / MEGA)
+    if inputs[0] <= 4:
+        _add(amounts, "image_pixels", pixels / MEGA)
     weights = taps * outputs[0] * core.element
+    _add(amounts, "weights", weights / MEGA)
     for cache in core.weight_caches:
         share = beyond(weights, cache)
         _add(amounts, f"stream{cache // 1000}k", tile_rows * weights * share / MEGA)
@@ -114,6 +119,8 @@ def _depthwise(amounts: Features, operation: Operation, core: Core) -> None:
     _add(amounts, "depthwise_pixels", outputs[1] * outputs[2] / MEGA)
     size = _bytes(inputs, core) + _bytes(outputs, core)
     _add(amounts, "depthwise_maps", size / MEGA)
+    if stride > 1:
+        _add(amounts, "depthwise_strided", _bytes(inputs, core) / MEGA)
     _far(amounts, size, core)
 
 
@@ -137,6 +144,7 @@ def _elementwise(amounts: Features, operation: Operation, core: Core) -> None:
     elif kind == "batch_norm":
         _traffic(amounts, shapes, core)  # a multiplication, then an addition
         _traffic(amounts, shapes, core)
+        _add(amounts, "norm", 2 * sum(_bytes(shape, core) for shape in shapes) / MEGA)
     else:
         if kind == "slice":
             shapes = (operation.output_shape,) * 2

@@ -57,17 +57,16 @@ def fit(
     *,
     power: float = 2.0,
     ridge: float = 0.0,
-    prior: Vector | None = None,
+    weights: Vector | None = None,
 ) -> Vector:
-    """Non-negative coefficients c that minimise the sum of |amounts · c / measured − 1|^power.
+    """Non-negative coefficients c that minimise Σ weight · |amounts · c / measured − 1|^power.
 
     Args:
         amounts: (n, features).
         measured: (n,), positive.
         power: 2 is least squares; lower is more robust, by reweighting.
-        ridge: pulls the share of each feature towards ``prior`` (or 0), in units of one
-            measurement per feature.
-        prior: (features,) coefficients that ``ridge`` pulls towards.
+        ridge: pulls the share of each feature towards 0, in units of one measurement.
+        weights: (n,) of the measurements; None is 1 each.
 
     Raises:
         UserError: scipy is not installed.
@@ -80,17 +79,16 @@ def fit(
     # scaled by the mean share of a feature, so that the ridge treats all alike
     scale = np.maximum(relative.mean(axis=0), 1e-12)
     relative = relative / scale
-    target = np.zeros(len(scale)) if prior is None else prior * scale
-    pull = ridge * np.eye(len(scale))
-    weights = np.ones(len(measured))
-    coefficients = target
+    pull, zero = ridge * np.eye(len(scale)), np.zeros(len(scale))
+    given = np.ones(len(measured)) if weights is None else np.sqrt(weights)
+    roots = given
     for _ in range(1 if power == 2 else 12):
-        rows = np.vstack([relative * weights[:, None], pull])
-        coefficients = nnls(rows, np.concatenate([weights, ridge * target]), maxiter=50_000)[0]
-        if power != 2:
-            size = np.maximum(np.abs(relative @ coefficients - 1), 0.01)
-            weights = np.sqrt(size ** (power - 2))
-            weights /= weights.max()
+        rows = np.vstack([relative * roots[:, None], pull])
+        coefficients = nnls(rows, np.concatenate([roots, zero]), maxiter=50_000)[0]
+        # reweighting turns least squares into the power that is asked for
+        size = np.maximum(np.abs(relative @ coefficients - 1), 0.01)
+        steps = np.sqrt(size ** (power - 2))
+        roots = given * steps / steps.max()
     return np.asarray(coefficients / scale, dtype=np.float64)
 
 
@@ -104,11 +102,15 @@ def held_out(
     amounts: Matrix,
     measured: Vector,
     groups: Sequence[npt.NDArray[np.intp]],
+    *,
+    weights: Vector | None = None,
     **settings: Any,
 ) -> Vector:
     """Predictions of every group by the fit to everything outside it; NaN where in no group."""
     predicted = np.full(len(measured), np.nan)
     for group in groups:
         train = np.setdiff1d(np.arange(len(measured)), group)
-        predicted[group] = amounts[group] @ fit(amounts[train], measured[train], **settings)
+        inner = None if weights is None else weights[train]
+        solved = fit(amounts[train], measured[train], weights=inner, **settings)
+        predicted[group] = amounts[group] @ solved
     return predicted
