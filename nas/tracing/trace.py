@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from nas.tracing.calls import Problem, Reader
+import nas.tracing.handlers  # noqa: F401  (registers what reads each operation)
 from nas.tracing.exported import export, in_evaluation, outputs_of
 from nas.tracing.fusion import fuse
 from nas.tracing.groups import searched
+from nas.tracing.reader import Problem, Reader
 from search_spaces import SearchSpace, UserError
 from search_spaces.nodes import Conv
 from search_spaces.space import INPUT

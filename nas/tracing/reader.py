@@ -1,0 +1,290 @@
+"""An exported graph → nodes of a space's graph, operation by operation.
+
+Each ATen operation has a handler (`nas.tracing.handlers`). What the description has no word for
+raises `UnsupportedError`; reading goes on, so that every such place is found before work starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nas.tracing.exported import Exported, place
+from search_spaces.nodes import Node, prefix
+from search_spaces.nodes import Tensor as Described
+from search_spaces.operation import Shape
+from search_spaces.space import INPUT
+
+
+class UnsupportedError(Exception):
+    """The reason why an operation cannot be described."""
+
+
+class Value(NamedTuple):
+    """A tensor of the description and what was done to it that no node holds yet.
+
+    ``padding`` with ``filler`` goes to the next convolution or pooling; ``pending`` is the part
+    of an activation written out by hand, ``relu6(x + 3) / 6`` or ``x · relu6(x + 3) / 6``.
+    """
+
+    name: str
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    filler: float = 0.0
+    pending: Literal["", "x+3", "relu6(x+3)", "x*relu6(x+3)"] = ""
+
+
+class Weight(NamedTuple):
+    """A parameter or buffer: its name in the module and its data."""
+
+    name: str
+    tensor: Tensor
+
+
+class Problem(NamedTuple):
+    """What cannot be described, and where it stands in the model."""
+
+    where: str
+    reason: str
+
+
+SKIPPED = frozenset(
+    {"dropout", "feature_dropout", "alpha_dropout", "clone", "contiguous", "detach", "alias"}
+    | {"lift_fresh_copy", "to", "_to_copy"}
+)
+"""Operations that do nothing in evaluation mode."""
+
+REASONS = {
+    "layer_norm": "layer normalisation has statistics of its own for every image",
+    "native_layer_norm": "layer normalisation has statistics of its own for every image",
+    "group_norm": "group normalisation has statistics of its own for every image",
+    "instance_norm": "instance normalisation has statistics of its own for every image",
+    "conv_transpose2d": "transposed convolution; upsample and convolve instead",
+    "scaled_dot_product_attention": "attention",
+    "softmax": "softmax (attention, or a classifier's last step: leave it out of the model)",
+    "_softmax": "softmax (attention, or a classifier's last step: leave it out of the model)",
+    "matmul": "a product of two feature tensors (attention)",
+    "bmm": "a product of two feature tensors (attention)",
+    "pixel_shuffle": "pixel shuffle moves channels into positions",
+    "pixel_unshuffle": "pixel unshuffle moves positions into channels",
+    "chunk": "channels are split; channel groups hold whole tensors",
+    "split": "channels are split; channel groups hold whole tensors",
+    "split_with_sizes": "channels are split; channel groups hold whole tensors",
+    "slice": "a part of a tensor is taken; channel groups hold whole tensors",
+    "permute": "dimensions are reordered",
+    "transpose": "dimensions are reordered",
+    "conv1d": "one-dimensional convolution",
+    "conv3d": "three-dimensional convolution",
+    "gelu": "activation GELU",
+    "leaky_relu": "activation LeakyReLU",
+    "prelu": "activation PReLU",
+    "elu": "activation ELU",
+    "mish": "activation Mish",
+    "tanh": "activation Tanh",
+    "softplus": "activation Softplus",
+}
+
+Handler = Callable[["Reader", torch.fx.Node, dict[str, Any]], None]
+
+HANDLERS: dict[str, Handler] = {}
+"""ATen operation → what reads it; `handles` fills it."""
+
+
+def handles(*operations: str) -> Callable[[Handler], Handler]:
+    """Register a function as what reads these ATen operations, in-place forms included."""
+
+    def register(function: Handler) -> Handler:
+        HANDLERS.update(dict.fromkeys(operations, function))
+        return function
+
+    return register
+
+
+@dataclass
+class Reader:
+    """Reads an exported graph; afterwards ``nodes``, ``weights`` and ``outputs`` describe it.
+
+    Widths are fixed at the largest network's; nothing is fused yet.
+    """
+
+    exported: Exported
+    input_shape: Shape
+    nodes: list[Node] = field(default_factory=list)
+    weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    _values: dict[torch.fx.Node, Value | Weight | None] = field(default_factory=dict)
+    _owners: dict[str, str] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Read every operation; what fails is in ``problems``."""
+        self.shapes[INPUT] = self.input_shape
+        for node in self.exported.graph.nodes:
+            if node.op == "placeholder":
+                self._values[node] = self._placeholder(node)
+            elif node.op == "call_function":
+                self._call(node)
+            elif node.op == "output":
+                self._output(node)
+            else:
+                self._problem(node, f"{node.op} {node.target}")
+
+    def _placeholder(self, node: torch.fx.Node) -> Value | Weight | None:
+        if node.name == self.exported.input:
+            return Value(INPUT)
+        if node.name in self.exported.tensors:
+            return Weight(*self.exported.tensors[node.name])
+        return None
+
+    def _call(self, node: torch.fx.Node) -> None:
+        name = base_name(node)
+        arguments = bind(node)
+        # one unreadable place is reported once, not again by everything after it
+        if any(n in self._values and self._values[n] is None for n in node.all_input_nodes):
+            self._values[node] = None
+            return
+        try:
+            if name in SKIPPED:
+                self._values[node] = self._values[node.all_input_nodes[0]]
+            elif name in HANDLERS:
+                HANDLERS[name](self, node, arguments)
+            elif all(isinstance(self._values[n], Weight) for n in node.all_input_nodes):
+                raise UnsupportedError("arithmetic with a parameter or buffer of its own")
+            else:
+                raise UnsupportedError(REASONS.get(name, f"operation {name}"))
+        except UnsupportedError as error:
+            self._problem(node, str(error))
+            return
+        self._check_shape(node)
+        if mutates(node):
+            self._rebind(node)
+
+    def _rebind(self, node: torch.fx.Node) -> None:
+        """After an in-place operation every name of its input means the result."""
+        old, new = self._values[node.all_input_nodes[0]], self._values[node]
+        for other, value in self._values.items():
+            if isinstance(value, Value) and value == old:
+                self._values[other] = new
+
+    def _check_shape(self, node: torch.fx.Node) -> None:
+        value = self._values[node]
+        if isinstance(value, Value) and not any(value.padding):
+            expected = tuple(node.meta["val"].shape[1:])
+            assert self.shapes[value.name][: len(expected)] == expected, (node, value, expected)
+
+    def _output(self, node: torch.fx.Node) -> None:
+        for item in node.args[0]:  # type: ignore[union-attr]
+            value = self._values.get(item) if isinstance(item, torch.fx.Node) else None
+            if isinstance(value, Value):
+                if any(value.padding) or value.pending:
+                    self._problem(node, "an output ends in padding or in arithmetic")
+                self.outputs.append(value.name)
+            elif not isinstance(item, torch.fx.Node) or isinstance(value, Weight):
+                self._problem(node, "an output is not computed from the image")
+
+    def _problem(self, node: torch.fx.Node, reason: str) -> None:
+        path, kind = place(node)
+        where = f"{path or 'the model itself'} ({kind})" if kind else "the model"
+        if "LayerNorm" in kind:
+            # timm's reorder the dimensions first; the layer is what its user knows
+            reason = REASONS["layer_norm"]
+        self.problems.append(Problem(where, reason))
+        self._values[node] = None
+
+    # what handlers use -----------------------------------------------------------------------
+
+    def feature(self, argument: Any, *, padded: bool = False, pending: bool = False) -> Value:
+        """The feature tensor of an argument; refuses constants, parameters and half-read ones."""
+        value = self._values.get(argument) if isinstance(argument, torch.fx.Node) else None
+        if isinstance(value, Weight):
+            raise UnsupportedError("arithmetic with a parameter or buffer of its own")
+        if value is None:
+            raise UnsupportedError(f"arithmetic with the constant {argument!r}")
+        if any(value.padding) and not padded:
+            raise UnsupportedError("padding that no convolution or pooling follows")
+        if value.pending and not pending:
+            raise UnsupportedError("arithmetic with a constant")
+        return value
+
+    def weight(self, argument: Any) -> Weight | None:
+        """The parameter or buffer of an argument, None where there is none."""
+        if argument is None:
+            return None
+        value = self._values.get(argument)
+        if not isinstance(value, Weight):
+            raise UnsupportedError(
+                "its weights are computed while it runs (weight standardisation?)"
+            )
+        return value
+
+    def owner(self, weight: Weight, node: torch.fx.Node) -> str:
+        """The module path of a layer with weights; refuses a layer that is used twice."""
+        name = weight.name.removesuffix(".weight")
+        if name in self._owners:
+            raise UnsupportedError("a layer with weights is used more than once")
+        self._owners[name] = node.name
+        return self.unique(name)
+
+    def path(self, node: torch.fx.Node, operation: str) -> str:
+        """A free name for an operation without weights: its module's path."""
+        path, kind = place(node)
+        own = kind.lower().replace("2d", "").replace("_", "")
+        if not path or operation.replace("_", "") not in own:
+            path = f"{path}.{operation}" if path else operation
+        return self.unique(path)
+
+    def unique(self, name: str) -> str:
+        """The name, with a number behind it where it is taken."""
+        free, number = name, 1
+        # names become keys of a ModuleDict, which keeps its methods' names to itself
+        while free in self.shapes or hasattr(torch.nn.ModuleDict, free) or free == "training":
+            number += 1
+            free = f"{name}_{number}"
+        return free
+
+    def append(self, fx: torch.fx.Node, node: Node, **weights: Tensor | None) -> None:
+        """Add a node that computes ``fx``."""
+        inputs = [Described(i, self.shapes[i], prefix(self.shapes[i][0])) for i in node.inputs]
+        _, out = node.lower(inputs, {}, "concat")
+        assert out is not None
+        self.nodes.append(node)
+        self.shapes[node.name] = out.shape
+        self.weights[node.name] = {k: t for k, t in weights.items() if t is not None}
+        self._values[fx] = Value(node.name)
+
+    def same(self, fx: torch.fx.Node, value: Value) -> None:
+        """``fx`` computes nothing new."""
+        self._values[fx] = value
+
+
+def base_name(node: torch.fx.Node) -> str:
+    """``relu`` for ``aten.relu_.default``."""
+    target = node.target
+    name = target._schema.name if isinstance(target, torch._ops.OpOverload) else str(target)
+    name = name.split("::")[-1]
+    return name.removesuffix("_") if not name.endswith("__") else name
+
+
+def mutates(node: torch.fx.Node) -> bool:
+    """True for an operation that writes into its first argument."""
+    target = node.target
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+
+
+def bind(node: torch.fx.Node) -> dict[str, Any]:
+    """The arguments by name, defaults filled in."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return dict(node.kwargs)
+    schema = node.target._schema.arguments
+    bound = {a.name: a.default_value for a in schema if a.has_default_value()}
+    bound.update(zip((a.name for a in schema), node.args, strict=False))
+    return {**bound, **node.kwargs}
+
+
+def show(shape: Shape) -> str:
+    """``24×56×56``."""
+    return "×".join(str(s) for s in shape)
