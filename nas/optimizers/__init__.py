@@ -3,16 +3,24 @@
 from nas.optimizers.base import Candidate, Member, Optimizer, Problem, Result
 from nas.optimizers.mcd import MCD
 from nas.optimizers.netadapt import NetAdapt
+from nas.optimizers.nsga2 import NSGA2
+from nas.optimizers.random_search import RandomSearch
 from nas.optimizers.registry import names, optimizer, register
+from nas.optimizers.sampler import MCDSampler
 from nas.optimizers.schedule import Schedule
+from nas.optimizers.tpe import TPE
 
 __all__ = [
     "MCD",
+    "NSGA2",
+    "TPE",
     "Candidate",
+    "MCDSampler",
     "Member",
     "NetAdapt",
     "Optimizer",
     "Problem",
+    "RandomSearch",
     "Result",
     "Schedule",
     "names",

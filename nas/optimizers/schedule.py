@@ -99,9 +99,19 @@ class Schedule:
 
 
 def _checked(problem: Problem, decay: float) -> list[float]:
-    """The largest network's resources, after refusing budgets that nothing can meet."""
+    """The largest network's resources, after refusing what cannot be reached."""
     if not 0 < decay <= 1:
         raise UserError(f"decay = {decay}: must lie in (0, 1]")
+    return check_budgets(problem)
+
+
+def check_budgets(problem: Problem) -> list[float]:
+    """The largest network's resources.
+
+    Raises:
+        UserError: a budget under what the smallest network costs, or the descended metric's not
+            under what the largest costs.
+    """
     space = problem.space
     costs = problem.costs(problem.rows([space.largest(), space.smallest()])).tolist()
     largest, smallest = costs
