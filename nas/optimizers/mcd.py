@@ -200,7 +200,8 @@ class MCD(Descent):
         for _, _, values in draws:
             stop = start + len(values)
             if values:
-                i = start + int(np.argmin(gaps[start:stop]))
+                # the larger of two values that cost the same
+                i = stop - 1 - int(np.argmin(gaps[start:stop][::-1]))
                 gap = float(gaps[i])
                 out.append((rows[i], costs[i], gap) if math.isfinite(gap) else None)
             else:

@@ -1,0 +1,113 @@
+import random
+
+import numpy as np
+import pytest
+
+from nas.metrics import (
+    AdditiveMetric,
+    UserMetric,
+    macs,
+    metric,
+    params,
+    parse_budget,
+    split_budgets,
+)
+from nas.optimizers import Problem
+from search_spaces import UserError, space
+
+FUNCTION = """
+def weighted(network):
+    return sum(o.macs for o in network.operations) + 3 * len(network.operations)
+weighted.unit = "J"
+
+def broken(network):
+    return float("nan")
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return space("mobilenet_v3_tiny", resolution=16)
+
+
+def test_a_batch_costs_what_its_networks_cost(tiny, tmp_path):
+    (tmp_path / "cost.py").write_text(FUNCTION)
+    own = metric("energy2", tiny, functions={"energy2": "cost.py:weighted"}, folder=tmp_path)
+    price = AdditiveMetric(tiny, "latency", "ms", lambda o: 0.01 + 1e-6 * o.macs, "id")
+    metrics = (macs(tiny), params(tiny), price, own)
+    problem = Problem(tiny, metrics, {m.name: 1.0 for m in metrics})
+    source = random.Random(0)
+    architectures = [tiny.random(source) for _ in range(20)] + [tiny.smallest(), tiny.largest()]
+    rows = problem.rows(architectures)
+    for m in metrics:
+        single = [m.of(tiny.describe(a)) for a in architectures]
+        np.testing.assert_allclose(m.batch(rows), single, rtol=1e-12)
+    assert own.unit == "J"
+
+
+def test_a_user_metric_says_what_is_wrong(tiny, tmp_path):
+    (tmp_path / "cost.py").write_text(FUNCTION)
+    functions = {"bad": "cost.py:broken", "typo": "cost.py:weigthed", "gone": "no.py:f"}
+    with pytest.raises(UserError, match="positive, finite"):
+        metric("bad", tiny, functions=functions, folder=tmp_path).of(tiny.describe(tiny.largest()))
+    with pytest.raises(UserError, match="did you mean 'weighted'"):
+        metric("typo", tiny, functions=functions, folder=tmp_path)
+    with pytest.raises(UserError, match="no such file"):
+        metric("gone", tiny, functions=functions, folder=tmp_path)
+    with pytest.raises(UserError, match="did you mean 'latency'"):
+        metric("latencie", tiny)
+    with pytest.raises(UserError, match="--device"):
+        metric("latency@pixel4-cpu", tiny)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("30ms", "ms", 30.0),
+        ("0.03 s", "ms", 30.0),
+        ("1500us", "ms", 1.5),
+        ("12", "ms", 12.0),
+        ("50%", "ms", 40.0),
+        ("220M", "MACs", 220e6),
+        ("1.5G", "MACs", 1.5e9),
+        ("3e5", "params", 3e5),
+        ("7mJ", "mJ", 7.0),
+    ],
+)
+def test_budgets_are_absolute(tiny, text, unit, value):
+    m = AdditiveMetric(tiny, "m", unit, lambda o: 1.0, "")
+    assert parse_budget(text, m, 80.0) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["", "fast", "-3ms", "0", "150%", "30MB", "30kg", "ms"])
+def test_budgets_that_mean_nothing_are_refused(tiny, text):
+    m = AdditiveMetric(tiny, "m", "ms", lambda o: 1.0, "")
+    with pytest.raises(UserError, match="budget m="):
+        parse_budget(text, m, 80.0)
+
+
+def test_budgets_are_sorted_by_metric():
+    found = split_budgets("latency", ["params=5M", "30ms", "latency@pixel6-cpu=12ms"])
+    assert list(found.items()) == [
+        ("latency", "30ms"),
+        ("params", "5M"),
+        ("latency@pixel6-cpu", "12ms"),
+    ]
+    with pytest.raises(UserError, match="two budgets for latency"):
+        split_budgets("latency", ["30ms", "latency=20ms"])
+    with pytest.raises(UserError, match="no budget for latency"):
+        split_budgets("latency", ["params=5M"])
+
+
+def test_a_user_metric_calls_its_function_once_a_network(tiny):
+    calls = []
+
+    def function(network):
+        calls.append(network.macs)
+        return network.macs
+
+    m = UserMetric(tiny, "m", function)
+    rows = Problem(tiny, (m,), {"m": 1.0}).rows([tiny.largest(), tiny.smallest(), tiny.largest()])
+    m.batch(rows)
+    m.batch(rows)
+    assert len(calls) == 2
