@@ -85,7 +85,7 @@ class Training(Section):
 class SupernetSection(Training):
     """Step 1: the super-network."""
 
-    strategy: Named = Named(name="widening")
+    strategy: Named = Named(name="ordered_dropout")
     """How sub-networks are drawn."""
     probe_epochs: int = Field(default=5, ge=0)
     """Score the largest, the smallest and random sub-networks every so many epochs; 0 never."""

@@ -45,13 +45,15 @@ def _run(arguments: list[str]) -> int:
 
     from nas.cli.app import app
 
-    usage_error = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     try:
         status = typer.main.get_command(app).main(arguments, prog_name="nas", standalone_mode=False)
-    except usage_error as error:
-        return _refuse(error.format_message())  # type: ignore[attr-defined]
     except typer.Abort:
         return 130
+    except Exception as error:
+        # typer carries its own copy of click, whose exceptions have no public name
+        if any(c.__name__ == "ClickException" for c in type(error).__mro__):
+            return _refuse(error.format_message())  # type: ignore[attr-defined]
+        raise
     return status if isinstance(status, int) else 0
 
 

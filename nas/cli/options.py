@@ -27,6 +27,9 @@ Device = Annotated[
 ]
 TableFile = Annotated[Path | None, typer.Option("--table", help="A latency table file.")]
 
+NULL = object()
+"""An option that sets a field to nothing; None is an option that was not given."""
+
 
 def experiment_from(
     reference: str,
@@ -47,5 +50,6 @@ def experiment_from(
         values["seed"] = seed
     if data is not None:
         values["task"]["data"] = str(data)
-    values["search"].update({k: v for k, v in (search or {}).items() if v is not None})
+    given = {k: v for k, v in (search or {}).items() if v is not None}
+    values["search"].update({k: None if v is NULL else v for k, v in given.items()})
     return parse_experiment(values, where=reference)

@@ -41,7 +41,9 @@ class _Bar:
 
     def open(self, progress: Progress) -> None:
         self._progress = progress
-        self._id = progress.add_task(self._what, total=self._total, completed=self._done, note="")
+        self._id = progress.add_task(
+            self._what, total=self._total, completed=int(self._done), note=""
+        )
 
     def advance(self, steps: float = 1) -> None:
         """So many more steps are done."""

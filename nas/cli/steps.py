@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from nas.cli.options import (
+    NULL,
     Data,
     Device,
     ExperimentArgument,
@@ -48,7 +49,10 @@ def train_supernet(
 
 
 def search(
-    experiment: ExperimentArgument,
+    experiment: Annotated[
+        str | None,
+        typer.Argument(metavar="[EXPERIMENT]", help="A recipe; not needed with --worker."),
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option("--metric", help="Descended: latency, macs, params or one of the recipe's."),
@@ -67,7 +71,16 @@ def search(
         str | None, typer.Option("--optimizer", help="mcd, netadapt, random, nsga2 or tpe.")
     ] = None,
     supernet: SupernetPath = None,
-    name: Annotated[str, typer.Option("--name", help="Of the search, for its folder.")] = "main",
+    name: Annotated[str | None, typer.Option("--name", help="Of the search; default main.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes on this machine.")
+    ] = None,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Join the search of --study as one more worker.")
+    ] = False,
+    study: Annotated[
+        str | None, typer.Option("--study", help="URL of the study's database.")
+    ] = None,
     overrides: Overrides = None,
     data: Data = None,
     seed: Seed = None,
@@ -77,19 +90,30 @@ def search(
 ) -> None:
     """Step 2: search for the best network within budgets."""
     with output(json) as printer:
+        if worker:
+            if study is None:
+                raise UserError("--worker needs --study URL, the database of the search to join")
+            from nas.steps import join
+
+            joined = join(study, name=name, reporter=printer)
+            printer.result(joined, lambda: facts("worker", joined))
+            return
+        if experiment is None:
+            raise UserError("nas search needs an EXPERIMENT: a recipe's file or name")
         recipe = experiment_from(
             experiment,
             overrides,
             data=data,
             seed=seed,
-            search=search_options(metric, budget, device, table, optimizer),
+            search=search_options(metric, budget, device, table, optimizer)
+            | {"workers": workers, "storage": study},
         )
-        from nas.search import search as step
+        from nas.steps import search as step
 
         result = step(
             recipe,
             out or default_out(recipe),
-            name=name,
+            name=name or "main",
             supernet=supernet,
             resume=resume,
             reporter=printer,
@@ -109,7 +133,8 @@ def search_options(
         raise UserError("--device and --table exclude each other")
     fields: dict[str, object] = {"metric": metric, "optimizer": optimizer}
     if device is not None or table is not None:
-        fields |= {"device": device or "", "table": str(table or "")}
+        # one replaces the other; None in a recipe is written null
+        fields |= {"device": device or NULL, "table": NULL if table is None else str(table)}
     # a budget without a metric's name is that of the descended metric
     own = [text for text in budgets or [] if "=" not in text]
     if len(own) > 1:

@@ -1,0 +1,111 @@
+"""What the steps share: threads and devices, and what every result says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nas.config import Experiment
+from nas.files import write_json
+from nas.runs import RESULT, RESULT_SCHEMA
+from nas.tasks.base import Task
+from nas.training.loop import State
+from search_spaces import SearchSpace, UserError
+
+
+def prepare(experiment: Experiment) -> torch.device:
+    """Set threads and return the device that the experiment computes on.
+
+    Raises:
+        UserError: an accelerator is asked for that torch does not see.
+    """
+    if experiment.threads is not None:
+        torch.set_num_threads(experiment.threads)
+    available = torch.cuda.is_available()
+    if experiment.accelerator == "cuda" and not available:
+        raise UserError("accelerator = cuda: torch sees none here; use --set accelerator=cpu")
+    return torch.device("cuda" if available and experiment.accelerator != "cpu" else "cpu")
+
+
+def check_input(experiment: Experiment, space: SearchSpace) -> None:
+    """Refuse a network whose input or outputs differ from the experiment's.
+
+    Raises:
+        UserError: classes, channels or resolution differ.
+    """
+    own = experiment.search_space()
+    for name in ("classes", "input_channels", "resolution"):
+        here, there = getattr(own, name), getattr(space, name)
+        if here != there:
+            word = name.removeprefix("input_")
+            raise UserError(
+                f"the architecture has {word} = {there}, the experiment {word} = {here}; "
+                f"use --set space.settings.{word}={there} or another architecture"
+            )
+
+
+def facts(experiment: Experiment, task: Task, step: str, device: torch.device) -> dict[str, Any]:
+    """What every result says about where it comes from."""
+    return {
+        "schema": RESULT_SCHEMA,
+        "step": step,
+        "experiment": experiment.name,
+        "task": task.name,
+        "data": task.describe(),
+        "seed": experiment.seed,
+        "threads": torch.get_num_threads(),
+        "accelerator": device.type,
+        "version": own_version(),
+        "torch": torch.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cost(seconds: float, state: State) -> dict[str, Any]:
+    """What a training took; one device."""
+    return {
+        "seconds": seconds,
+        "devices": 1,
+        "device_hours": seconds / 3600,
+        "updates": state.updates,
+        "skipped_steps": state.skipped,
+        "images_per_second": state.images / seconds if seconds else None,
+        "data_waiting_share": state.waiting / seconds if seconds else None,
+    }
+
+
+def own_version() -> str:
+    """The version of this package."""
+    try:
+        return version("netadapt")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def finish(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Write the result; what is returned is what a reader of the file gets."""
+    cleaned: dict[str, Any] = clean(result)
+    write_json(folder / RESULT, cleaned)
+    return cleaned
+
+
+def finite(value: float) -> float | None:
+    """None in place of what JSON has no word for."""
+    return value if math.isfinite(value) else None
+
+
+def clean(value: Any) -> Any:
+    """JSON has no NaN: what is not finite becomes null."""
+    if isinstance(value, float):
+        return finite(value)
+    if isinstance(value, Mapping):
+        return {str(k): clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(v) for v in value]
+    return value

@@ -1,0 +1,151 @@
+"""Step 3: one network, and the score of any trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nas.config import Experiment
+from nas.evaluation import evaluate
+from nas.files import read_json, write_json
+from nas.progress import SILENT, Reporter
+from nas.runs import RESULT, RESULT_SCHEMA, claim
+from nas.steps.common import check_input, clean, cost, facts, finish, finite, prepare
+from nas.tasks.base import Evaluation
+from nas.tasks.registry import open_task
+from nas.training.loop import Trainer
+from nas.weights import WEIGHTS, Preparation, load_network, load_supernet, save_network
+from search_spaces import Architecture, UserError, space_of, unknown
+from supernet import CompactNetwork, extract, recalibrate
+
+
+def train_network(
+    experiment: Experiment,
+    architecture: Architecture,
+    out: Path,
+    *,
+    name: str = "discovered",
+    supernet: Path | None = None,
+    resume: bool = False,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Step 3: train one network into ``out/train/<name>`` and score it on the test split.
+
+    Args:
+        experiment: its ``train`` section says how.
+        architecture: of any space whose input and outputs fit the task.
+        out: the run folder.
+        name: of the folder.
+        supernet: whose weights are inherited where the recipe says so; the run's own by default.
+        resume: go on with what is there.
+        reporter: shows progress.
+
+    Raises:
+        UserError: as `train_supernet`; the folder was used for another architecture.
+        Stopped: a signal came, the checkpoint is written.
+    """
+    folder = out / "train" / name
+    space = space_of(architecture)
+    check_input(experiment, space)
+    _refuse_other_architecture(folder, architecture)
+    if claim(folder, experiment, ("train",), resume=resume):
+        return read_json(folder / RESULT)
+    write_json(folder / "architecture.json", architecture.to_dict())
+    device = prepare(experiment)
+    task = open_task(experiment)
+    settings = experiment.train
+    network = space.describe(architecture)
+    torch.manual_seed(experiment.seed)
+    module: CompactNetwork
+    if settings.weights == "inherited":
+        shared = load_supernet(supernet or out / "supernet", expected=space)
+        shared.dropout = settings.dropout
+        module = extract(shared, architecture)
+        recalibrate(module, task.calibration(experiment.search.recalibration_images, 256))
+    else:
+        module = CompactNetwork(network, dropout=settings.dropout)
+    batch_size = experiment.search.batch_size
+
+    def probe(trained: nn.Module) -> Mapping[str, Evaluation]:
+        return {"network": evaluate(trained, task, task.holdout, batch_size=batch_size)}
+
+    trainer = Trainer(
+        module,
+        task,
+        settings,
+        folder,
+        seed=experiment.seed,
+        probe=probe,
+        probe_epochs=settings.validate_epochs or settings.epochs,
+        device=device,
+        precision=experiment.precision,
+        kind=name,
+        reporter=reporter,
+    )
+    state = trainer.run(resume=resume)
+    save_network(folder / WEIGHTS, trainer.trained, architecture, Preparation.of(task))
+    test = evaluate(trainer.trained, task, task.test, batch_size=batch_size)
+    holdout = evaluate(trainer.trained, task, task.holdout, batch_size=batch_size)
+    result = {
+        **facts(experiment, task, "train", device),
+        **cost(state.seconds, state),
+        "name": name,
+        "weights": settings.weights,
+        "architecture": architecture.to_dict(),
+        "macs": network.macs,
+        "params": network.params,
+        "score": test.score.to_dict(),
+        "scores": {"test": test.score.to_dict(), "holdout": holdout.score.to_dict()},
+        "details": test.details,
+        "loss": finite(test.loss),
+        "history": state.history,
+    }
+    return finish(folder, result)
+
+
+def _refuse_other_architecture(folder: Path, architecture: Architecture) -> None:
+    path = folder / "architecture.json"
+    if path.exists() and Architecture.load(path) != architecture:
+        raise UserError(
+            f"{folder}: holds the training of another architecture; choose another --name or --out"
+        )
+
+
+def evaluate_network(experiment: Experiment, path: Path, *, split: str = "test") -> dict[str, Any]:
+    """The score of a trained network on a split of the experiment's task.
+
+    Raises:
+        UserError: no such network or split, or one that does not fit the task.
+    """
+    if split not in ("test", "holdout"):
+        raise unknown("split", split, ("test", "holdout"))
+    trained = load_network(path)
+    check_input(experiment, space_of(trained.architecture))
+    if trained.preparation.task != experiment.task.name:
+        raise UserError(
+            f"{path}: a network of task {trained.preparation.task!r}, "
+            f"the experiment's is {experiment.task.name!r}"
+        )
+    device = prepare(experiment)
+    task = open_task(experiment)
+    module = trained.module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    found = evaluate(
+        module,
+        task,
+        task.test if split == "test" else task.holdout,
+        batch_size=experiment.search.batch_size,
+    )
+    return {
+        "schema": RESULT_SCHEMA,
+        "network": str(path),
+        "score": found.score.to_dict(),
+        "loss": finite(found.loss),
+        "images": found.images,
+        "details": clean(found.details),
+        "macs": module.network.macs,
+        "params": module.network.params,
+    }

@@ -1,0 +1,53 @@
+"""The three steps in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.config import Experiment
+from nas.networks import load_architecture
+from nas.progress import SILENT, Reporter
+from nas.runs import RESULT
+from nas.steps.common import finish
+from nas.steps.network import train_network
+from nas.steps.search import search
+from nas.steps.supernet import train_supernet
+
+
+def run(
+    experiment: Experiment, out: Path, *, resume: bool = False, reporter: Reporter = SILENT
+) -> dict[str, Any]:
+    """The three steps in turn; ``out/result.json`` sums them up.
+
+    Raises:
+        UserError: as the steps.
+        Stopped: a signal came; go on with ``resume``.
+    """
+    reporter.say("step 1: the super-network")
+    first = train_supernet(experiment, out, resume=resume, reporter=reporter)
+    reporter.say("step 2: the search")
+    second = search(experiment, out, resume=resume, reporter=reporter)
+    reporter.say("step 3: the discovered network")
+    architecture = load_architecture(out / "search" / "main" / RESULT)
+    third = train_network(experiment, architecture, out, resume=resume, reporter=reporter)
+    seconds = {
+        "supernet": first["seconds"],
+        "search": second["seconds"]["search"],
+        "train": third["seconds"],
+    }
+    summary = {
+        key: third[key]
+        for key in ("schema", "experiment", "task", "seed", "threads", "accelerator", "version")
+    }
+    result = {
+        **summary,
+        "step": "run",
+        "seconds": seconds,
+        "device_hours": sum(seconds.values()) / 3600,
+        "score": third["score"],
+        "architecture": third["architecture"],
+        "macs": third["macs"],
+        "params": third["params"],
+    }
+    return finish(out, result)

@@ -1,0 +1,172 @@
+"""Step 2: the search, wired from a recipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lut.cost import CostModel
+from nas.config import Experiment, parse_experiment
+from nas.files import read_json
+from nas.metrics import absolute_budgets, metric, split_budgets
+from nas.optimizers import Optimizer, Problem, optimizer
+from nas.progress import SILENT, Reporter
+from nas.runs import RESULT, claim
+from nas.search import Evaluator, SearchResult, SharedWeights, join_search, run_search
+from nas.steps.common import prepare
+from nas.tasks.registry import open_task
+from nas.weights import load_supernet
+from search_spaces import UserError
+
+NAME = "main"
+"""The name of a search where the user gives none."""
+
+
+def search(
+    experiment: Experiment,
+    out: Path,
+    *,
+    name: str = NAME,
+    supernet: Path | None = None,
+    resume: bool = False,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Step 2: search with a super-network's weights into ``out/search/<name>``.
+
+    Args:
+        experiment: its ``search`` section says for what.
+        out: the run folder.
+        name: of the search.
+        supernet: its weights or folder; the run's own by default.
+        resume: go on with what is there.
+        reporter: shows progress.
+
+    Raises:
+        UserError: a budget that cannot be met, a table that misses an operation, a super-network
+            of another space, a folder that holds something else.
+        Stopped: a signal came; the study is kept.
+    """
+    folder = out / "search" / name
+    weights = supernet or out / "supernet"
+    problem = problem_of(experiment)
+    optimizer_for(experiment, problem)  # refuses what cannot work before anything is written
+    if not weights.exists():
+        raise UserError(
+            f"{weights}: no super-network; run nas train-supernet first, or give --supernet PATH"
+        )
+    if claim(folder, experiment, ("supernet", "search"), resume=resume):
+        return read_json(folder / RESULT)
+    evaluator = evaluator_of(experiment, weights)
+    stored = {"experiment": experiment.to_dict(), "supernet": str(weights.resolve())}
+    result = run_search(
+        optimizer_for(experiment, problem, evaluator),
+        evaluator,
+        folder,
+        name=name,
+        storage=experiment.search.storage,
+        experiment=stored,
+        resume=resume,
+        workers=experiment.search.workers,
+        worker_command=[sys.executable, "-m", "nas", "search", "--worker"],
+        reporter=reporter,
+    )
+    draw(folder, experiment, result)
+    if result.stopped is not None:
+        reporter.warn(f"the search ended before its budget: {result.stopped}")
+    return result.to_dict()
+
+
+def join(url: str, *, name: str | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
+    """Work on a search that was started elsewhere, until it is done.
+
+    Raises:
+        UserError: no such study, or this machine's data, weights or tables differ.
+        Stopped: a signal came.
+    """
+
+    def build(stored: Mapping[str, Any]) -> tuple[Optimizer, Evaluator]:
+        experiment = parse_experiment(stored["experiment"], where=url)
+        evaluator = evaluator_of(experiment, Path(stored["supernet"]))
+        return optimizer_for(experiment, problem_of(experiment), evaluator), evaluator
+
+    evaluated = join_search(url, build, name=name, reporter=reporter)
+    return {"schema": 1, "study": url, "evaluations": evaluated}
+
+
+def problem_of(experiment: Experiment) -> Problem:
+    """The metrics and absolute budgets of an experiment's search.
+
+    Raises:
+        UserError: an unknown metric, device or unit, or a table that misses an operation.
+    """
+    section = experiment.search
+    space = experiment.search_space()
+    texts = split_budgets(section.metric, [section.budget, *section.constraints])
+
+    def cost_model(device: str | None) -> CostModel:
+        from lut import open_cost_model
+
+        if device is None and section.table is not None:
+            return open_cost_model(None, section.table)
+        return open_cost_model(device or section.device or "host", None)
+
+    metrics = tuple(
+        metric(name, space, cost_model=cost_model, functions=section.metrics) for name in texts
+    )
+    budgets = absolute_budgets(texts, metrics, space)
+    return Problem(space, metrics, budgets, seed=experiment.seed)
+
+
+def optimizer_for(
+    experiment: Experiment, problem: Problem, evaluator: Evaluator | None = None
+) -> Optimizer:
+    """A fresh optimizer of the experiment's search; the evaluator says which way scores improve.
+
+    Raises:
+        UserError: an unknown optimizer or setting, or a budget that cannot be met.
+    """
+    section = experiment.search
+    if evaluator is not None:
+        problem = replace(problem, higher_is_better=evaluator.higher_is_better)
+    return optimizer(section.optimizer, problem, **section.optimizers.get(section.optimizer, {}))
+
+
+def evaluator_of(experiment: Experiment, weights: Path) -> Evaluator:
+    """The evaluator of an experiment's search.
+
+    Raises:
+        UserError: the super-network is missing, or is one of another space.
+    """
+    device = prepare(experiment)
+    module = load_supernet(weights, expected=experiment.search_space())
+    return SharedWeights(
+        module,
+        open_task(experiment),
+        recalibration_images=experiment.search.recalibration_images,
+        batch_size=experiment.search.batch_size,
+        device=device,
+    )
+
+
+def draw(folder: Path, experiment: Experiment, result: SearchResult) -> None:
+    """Trade-off curve and drawing of the best network, as images in TensorBoard."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    from nas.report import architecture_figure, tradeoff_figure
+
+    name, budget = next(iter(result.budgets.items()))
+    points = [(member.metrics[name], member.score) for member in result.family]
+    with SummaryWriter(str(folder)) as events:
+        figure = tradeoff_figure(
+            points,
+            metric=f"{name} ({budget['unit']})",
+            score=f"{result.score['name']} ({result.score['unit']})",
+            budget=budget["value"],
+        )
+        events.add_figure("search/trade_off", figure, len(result.family) - 1)
+        if result.best is not None:
+            drawing = architecture_figure(experiment.search_space(), result.best.architecture)
+            events.add_figure("search/architecture", drawing, result.best.iteration)
