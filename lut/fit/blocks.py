@@ -44,14 +44,17 @@ class Chain:
     ) -> None:
         """A convolution with bias; ``size`` overrides the output's height and width."""
         pad = kernel // 2 if padding is None else padding
-        out = size if size is not None else (self.shape[1] + 2 * pad - kernel) // stride + 1
+        height, width = (
+            (length + 2 * pad - kernel) // stride + 1 if size is None else size
+            for length in self.shape[1:]
+        )
         self.append(
             Operation(
                 name=self.name("conv"),
                 type="conv",
                 inputs=(self.tensor,),
                 input_shapes=(self.shape,),
-                output_shape=(filters, out, out),
+                output_shape=(filters, height, width),
                 kernel=(kernel, kernel),
                 stride=(stride, stride),
                 padding=(pad, pad, pad, pad),
