@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces import SearchSpace
+from search_spaces.choices import Values
 from search_spaces.nodes import (
     Add,
     Bypass,
@@ -93,11 +96,17 @@ class Supernet(nn.Module):
         groups = assignment.groups
         if len(x) % len(groups):
             raise ValueError(f"a batch of {len(x)} is not a multiple of {len(groups)} groups")
-        kernels: dict[str, list[int]] = {
-            name: [g[name] for g in groups] for name in self._kernel_choices
-        }
+        kernels = {name: self._kernels(name, groups) for name in self._kernel_choices}
         like = next(self.parameters())
         return Batch(len(groups), self.plan(groups, like), assignment.statistics, kernels)
+
+    def _kernels(self, name: str, groups: Sequence[Values]) -> list[int]:
+        """One size per group; a removed unit takes its neighbour's and starts no run of its own."""
+        sizes: list[int] = []
+        for group in groups:
+            dead = not self.space.live(name, group)
+            sizes.append(sizes[-1] if dead and sizes else group[name])
+        return sizes
 
     def _run(self, node: Node, inputs: list[Tensor], batch: Batch | None) -> Tensor:
         x = inputs[0]

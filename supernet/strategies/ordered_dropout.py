@@ -1,0 +1,89 @@
+"""Ordered dropout: many sub-networks in one forward-backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from search_spaces import UserError
+from supernet.assignment import Assignment, Statistics
+from supernet.strategies.base import Pass, register
+from supernet.strategies.drawing import Drawing, in_runs
+from supernet.supernet import Supernet
+
+
+@register("ordered_dropout")
+@dataclass(frozen=True)
+class OrderedDropout(Drawing):
+    """Every group of images its own sub-network (NetAdaptV2, CVPR 2021, section 3.2).
+
+    Beside `Drawing`'s settings:
+
+    Args:
+        groups: sub-networks per batch; ``image`` gives every image its own.
+        statistics: whose batch statistics normalise a group: its ``own``, the whole batch's
+            (``shared``), or the whole batch's over the images that keep the channel (``kept``).
+        largest: groups that are the largest network.
+        smallest: groups that are the smallest network of the current range.
+        kernels: ``mixed`` draws kernel sizes too; ``largest`` leaves them at their largest.
+        distil: weight of the largest network's outputs as targets, beside the labels'; costs
+            a second forward pass.
+    """
+
+    groups: int | Literal["image"] = 8
+    statistics: Statistics = "own"
+    largest: int = 1
+    smallest: int = 0
+    kernels: Literal["mixed", "largest"] = "mixed"
+    distil: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.groups != "image" and self.groups < self.largest + self.smallest:
+            raise UserError(
+                f"strategy: {self.groups} groups cannot hold {self.largest} largest and "
+                f"{self.smallest} smallest networks"
+            )
+
+    def passes(
+        self, supernet: Supernet, images: Tensor, targets: Tensor, progress: float, source: Random
+    ) -> Iterator[Pass]:
+        """One pass over the batch, and before it the teacher's where it distils."""
+        assignment = self.assignment(supernet, len(images), progress, source)
+        if not self.distil:
+            yield Pass(supernet(images, assignment), targets, 1.0)
+            return
+        with torch.no_grad():
+            soft = supernet(images).softmax(1)
+        outputs = supernet(images, assignment)
+        hard = torch.nn.functional.one_hot(targets, soft.shape[1]).to(soft.dtype)
+        yield Pass(outputs, (1 - self.distil) * hard + self.distil * soft, 1.0)
+
+    def assignment(
+        self, supernet: Supernet, images: int, progress: float, source: Random
+    ) -> Assignment:
+        """The sub-networks of one batch.
+
+        Raises:
+            UserError: the batch is not a multiple of the groups.
+        """
+        groups = images if self.groups == "image" else self.groups
+        if images % groups:
+            raise UserError(f"a batch of {images} images is not a multiple of {groups} groups")
+        space = supernet.space
+        full = {name: choice.largest for name, choice in space.choices.items()}
+        drawn = [
+            self.draw(space, progress, source) for _ in range(groups - self.largest - self.smallest)
+        ]
+        if self.kernels == "largest":
+            kernels = {n: full[n] for n, c in space.choices.items() if c.kind == "kernel"}
+            drawn = [{**values, **kernels} for values in drawn]
+        else:
+            drawn = in_runs(space, drawn, source)
+        chosen = [full] * self.largest + drawn + [self.smallest_of(space, progress)] * self.smallest
+        return Assignment(tuple(chosen), self.statistics)

@@ -1,0 +1,43 @@
+"""The sandwich rule: the baseline of the field, one sub-network per pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from torch import Tensor
+
+from supernet.extraction import run_sliced
+from supernet.strategies.base import Pass, register
+from supernet.strategies.drawing import Drawing
+from supernet.supernet import Supernet
+
+
+@register("sandwich")
+@dataclass(frozen=True)
+class Sandwich(Drawing):
+    """Largest, smallest and random networks, each on the whole batch, on sliced weights.
+
+    Yu & Huang, "Universally slimmable networks", ICCV 2019. Beside `Drawing`'s settings:
+
+    Args:
+        random: random sub-networks per batch.
+        distil: targets of the others are the largest network's outputs (in-place distillation).
+    """
+
+    random: int = 2
+    distil: bool = False
+
+    def passes(
+        self, supernet: Supernet, images: Tensor, targets: Tensor, progress: float, source: Random
+    ) -> Iterator[Pass]:
+        """2 + ``random`` passes of equal weight."""
+        space = supernet.space
+        share = 1 / (2 + self.random)
+        outputs = supernet(images)
+        soft = outputs.detach().softmax(1) if self.distil else targets
+        yield Pass(outputs, targets, share)
+        drawn = [self.draw(space, progress, source) for _ in range(self.random)]
+        for values in [*drawn, self.smallest_of(space, progress)]:
+            yield Pass(run_sliced(supernet, values, images), soft, share)
