@@ -1,0 +1,395 @@
+"""Classification of images on disk, through timm's data sets and augmentation.
+
+Folders, tar files and Hugging Face data sets, as timm names them. Every image is augmented with
+random numbers of its own, a function of (seed, epoch, position), so neither the number of worker
+processes nor an interruption changes what is trained on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+import nas.vision  # noqa: F401  before timm
+from nas.tasks.base import Batch
+from nas.tasks.classification import Classification, normalised, normaliser
+from nas.tasks.in_memory import TensorSplit
+from nas.tasks.registry import check_classes
+from nas.tasks.splits import indices_hash, stratified_holdout
+from search_spaces import UserError
+
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # isort: skip
+from timm.data.dataset_factory import create_dataset  # isort: skip
+from timm.data.mixup import Mixup  # isort: skip
+from timm.data.transforms_factory import create_transform  # isort: skip
+
+TEST_SEED = 20_000
+"""Where the test images are cut from one folder, they are the same for every experiment's seed."""
+
+
+def image_folder(
+    *,
+    data: Path | None,
+    resolution: int,
+    channels: int,
+    classes: int,
+    seed: int,
+    holdout: float,
+    source: str = "",
+    train_split: str = "train",
+    test_split: str = "validation",
+    test_share: float = 0.2,
+    workers: int = 4,
+    min_scale: float = 0.08,
+    flip: float = 0.5,
+    color_jitter: float = 0.4,
+    auto_augment: str | None = None,
+    erase: float = 0.0,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    crop_share: float = 0.875,
+    interpolation: str = "bicubic",
+    corrupt_limit: int = 100,
+) -> ImageFolder:
+    """Images below ``data``, augmented by timm in training.
+
+    Args:
+        data: a folder with ``train`` and ``val`` (or their usual other names), each with one
+            folder a class; or a folder of class folders alone, from which the test images are
+            cut; or the root of another source.
+        resolution: height and width in pixels, after cropping.
+        channels: 3.
+        classes: outputs of the search space.
+        seed: fixes hold-out, order and augmentation.
+        holdout: share or number of training images.
+        source: a prefix of timm's ``create_dataset`` (``hfds/NAME``); empty for folders and tars.
+        train_split: name of the training split.
+        test_split: name of the split that scores final results.
+        test_share: of the images, where there is no test split.
+        workers: processes that read and augment; 0 for none.
+        min_scale: the smallest share of an image's area that a random crop may have.
+        flip: probability of mirroring.
+        color_jitter: strength.
+        auto_augment: timm's policy text (``rand-m9-mstd0.5``).
+        erase: probability of random erasing.
+        mixup: alpha of mixup (Zhang et al., 2018); 0 off.
+        cutmix: alpha of CutMix (Yun et al., 2019); 0 off.
+        crop_share: of the shorter side in evaluation.
+        interpolation: of resizing.
+        corrupt_limit: images that cannot be decoded are skipped and named; more end the run.
+
+    Raises:
+        UserError: data missing or empty, or classes that differ from the space's outputs.
+    """
+    if data is None and not source:
+        raise UserError("task image_folder needs a folder of images: --data PATH or task.data")
+    if channels != 3:
+        raise UserError(f"task image_folder has 3 channels, the space asks for {channels}")
+    train, test = _datasets(source, data, train_split, test_split)
+    labels = _names(train)
+    check_classes("image_folder", len(labels), classes)
+    targets = _targets(train)
+    indices = np.arange(len(targets))
+    if test is None:
+        rest, cut = stratified_holdout(targets, test_share, TEST_SEED, task="image_folder (test)")
+        test_images = _Images(train, indices[cut])
+        indices = indices[rest]
+    else:
+        if _names(test) != labels:
+            raise UserError(f"{data}: training and test images have different classes")
+        test_images = _Images(test, np.arange(len(_targets(test))))
+    common: dict[str, Any] = {
+        "input_size": (3, resolution, resolution),
+        "interpolation": interpolation,
+        "use_prefetcher": True,  # uint8 out; normalised batch by batch
+    }
+    augment = create_transform(
+        is_training=True,
+        scale=(min_scale, 1.0),
+        hflip=flip,
+        color_jitter=color_jitter,
+        auto_augment=auto_augment,
+        **common,
+    )
+    plain = create_transform(is_training=False, crop_pct=crop_share, **common)
+    rest, chosen = stratified_holdout(targets[indices], holdout, seed, task="image_folder")
+    mixing = None
+    if mixup or cutmix:
+        mixing = Mixup(  # type: ignore[no-untyped-call]
+            mixup_alpha=mixup, cutmix_alpha=cutmix, label_smoothing=0.0, num_classes=classes
+        )
+    return ImageFolder(
+        train=_Images(train, indices[rest]),
+        held_out=_Images(train, indices[chosen]),
+        tested=test_images,
+        augment=augment,
+        plain=plain,
+        labels=labels,
+        resolution=resolution,
+        seed=seed,
+        workers=workers,
+        mixing=mixing,
+        erase=erase,
+        corrupt_limit=corrupt_limit,
+    )
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Some images of a timm data set."""
+
+    dataset: Any
+    indices: np.ndarray
+
+
+Item = tuple[np.ndarray | None, int, str]
+"""Pixels (C, H, W) uint8, class, and the name of a file that could not be read."""
+
+
+@dataclass
+class _Reading(Dataset[Item]):
+    """Reads and transforms images; item (n, seed) is the n-th image with its own random numbers."""
+
+    images: _Images
+    transform: Any
+    replace: bool
+    """Take the next image in place of one that cannot be read, so that batches stay full."""
+
+    def __getitem__(self, item: Any) -> Item:
+        position, seed = item
+        broken = ""
+        for attempt in range(len(self.images.indices) if self.replace else 1):
+            index = int(self.images.indices[(position + attempt) % len(self.images.indices)])
+            try:
+                return *self._read(index, seed), broken
+            except Exception as error:  # a decoder raises whatever it likes
+                name = str(self.images.dataset.reader.filename(index))
+                broken = f"{name} ({' '.join(str(error).split())[:80]})"
+        return None, -1, broken
+
+    def _read(self, index: int, seed: int) -> tuple[np.ndarray, int]:
+        from PIL import Image
+
+        image, target = self.images.dataset.reader[index][:2]
+        if not isinstance(image, Image.Image):
+            image = Image.open(image)
+        image = image.convert("RGB")
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        return np.asarray(self.transform(image)), int(target)
+
+
+def _joined(items: Sequence[Item]) -> tuple[Tensor, Tensor, list[str]]:
+    whole = [(pixels, target) for pixels, target, _ in items if pixels is not None]
+    broken = [name for _, _, name in items if name]
+    if not whole:
+        return torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), broken
+    pixels = torch.from_numpy(np.stack([p for p, _ in whole]))
+    return pixels, torch.tensor([t for _, t in whole]), broken
+
+
+@dataclass
+class StreamedSplit:
+    """Images that are read from disk whenever they are asked for."""
+
+    name: str
+    task: ImageFolder
+    images: _Images
+
+    def __len__(self) -> int:
+        return len(self.images.indices)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Every image that can be read, in order."""
+        for pixels, targets in self.task.read(self.images, size):
+            yield self.task.normalise(pixels), targets
+
+
+@dataclass
+class ImageFolder(Classification):
+    """The task over timm data sets; the hold-out is decoded once and kept as uint8."""
+
+    train: _Images
+    held_out: _Images
+    tested: _Images
+    augment: Any
+    plain: Any
+    labels: Sequence[str]
+    resolution: int
+    seed: int
+    workers: int
+    mixing: Any
+    erase: float
+    corrupt_limit: int
+    name: str = "image_folder"
+    input_channels: int = 3
+    mean: Sequence[float] = IMAGENET_DEFAULT_MEAN
+    std: Sequence[float] = IMAGENET_DEFAULT_STD
+    broken: set[str] = field(default_factory=set)
+    """Files that could not be read so far."""
+
+    def __post_init__(self) -> None:
+        from timm.data.random_erasing import RandomErasing
+
+        self.classes = len(self.labels)
+        self.train_images = len(self.train.indices)
+        self._scale, self._shift = normaliser(torch.tensor(self.mean), torch.tensor(self.std))
+        self._erasing = RandomErasing(  # type: ignore[no-untyped-call]
+            self.erase, mode="pixel", device="cpu"
+        )
+        self._holdout: TensorSplit | None = None
+        self._calibration: dict[tuple[int, int], list[Tensor]] = {}
+        self.test = StreamedSplit("test", self, self.tested)
+
+    @property
+    def holdout(self) -> TensorSplit:
+        """The hold-out, decoded at its first use."""
+        if self._holdout is None:
+            parts = list(self.read(self.held_out, 64))
+            images = torch.cat([p for p, _ in parts]).permute(0, 2, 3, 1).contiguous()
+            targets = torch.cat([t for _, t in parts])
+            self._holdout = TensorSplit("holdout", images, targets, self._scale, self._shift)
+        return self._holdout
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) as normalised float32 in channels-last memory."""
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return normalised(pixels, self._scale, self._shift)
+
+    def read(self, images: _Images, size: int) -> Iterator[Batch]:
+        """uint8 images and classes without augmentation, in order; broken ones left out."""
+        positions = [(i, 0) for i in range(len(images.indices))]
+        batches = [positions[i : i + size] for i in range(0, len(positions), size)]
+        for pixels, targets, broken in self._loader(images, self.plain, batches, replace=False):
+            self._count(broken)
+            if len(targets):
+                yield pixels, targets
+
+    def train_batches(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+        """Shuffled, augmented batches; a function of (seed, epoch, step)."""
+        generator = np.random.default_rng([self.seed, epoch])
+        order = generator.permutation(self.train_images)
+        seeds = generator.integers(2**31, size=self.train_images)
+        steps = range(start, self.train_images // batch_size)
+        batches = [
+            list(zip(order[chunk].tolist(), seeds[chunk].tolist(), strict=True))
+            for chunk in (slice(s * batch_size, (s + 1) * batch_size) for s in steps)
+        ]
+        loader = self._loader(self.train, self.augment, batches, replace=True)
+        for step, (pixels, targets, broken) in zip(steps, loader, strict=True):
+            self._count(broken)
+            images = self.normalise(pixels)
+            if self.erase or self.mixing is not None:
+                seed = int(np.random.default_rng([self.seed, epoch, step]).integers(2**31))
+                random.seed(seed)
+                np.random.seed(seed)
+                torch.manual_seed(seed)
+                images = self._erasing(images)
+                if self.mixing is not None:
+                    images, targets = self.mixing(images, targets)
+            yield images, targets
+
+    def _loader(
+        self, images: _Images, transform: Any, batches: list[Any], *, replace: bool
+    ) -> Iterator[Any]:
+        return iter(
+            DataLoader(
+                _Reading(images, transform, replace),
+                batch_sampler=batches,
+                num_workers=min(self.workers, len(batches)),
+                collate_fn=_joined,
+            )
+        )
+
+    def _count(self, broken: Sequence[str]) -> None:
+        import logging
+
+        for name in broken:
+            if name not in self.broken:
+                self.broken.add(name)
+                logging.getLogger("nas").warning("skipped an image: %s", name)
+        if len(self.broken) > self.corrupt_limit:
+            raise UserError(
+                f"{len(self.broken)} images cannot be read, the last {sorted(self.broken)[-1]}; "
+                "repair the data or raise task.settings.corrupt_limit"
+            )
+
+    def calibration(self, images: int, batch_size: int) -> list[Tensor]:
+        """The first ``images`` of a fixed shuffle of the training images, in batches."""
+        key = (images, batch_size)
+        if key not in self._calibration:
+            order = np.random.default_rng([self.seed, 0xCA1]).permutation(self.train_images)
+            chosen = _Images(self.train.dataset, self.train.indices[order[:images]])
+            batches = [self.normalise(p) for p, _ in self.read(chosen, batch_size)]
+            self._calibration[key] = batches
+        return self._calibration[key]
+
+    def describe(self) -> dict[str, Any]:
+        """Counts of images and the hash of the hold-out's indices."""
+        return {
+            "task": self.name,
+            "train_images": self.train_images,
+            "holdout_images": len(self.held_out.indices),
+            "test_images": len(self.tested.indices),
+            "holdout_hash": indices_hash(self.held_out.indices),
+        }
+
+
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = ("val", "valid", "validation", "eval", "evaluation", "test")
+
+
+def _datasets(
+    source: str, data: Path | None, train_split: str, test_split: str
+) -> tuple[Any, Any | None]:
+    """Training and test data sets of timm; test None where one folder holds everything."""
+    if source:
+        root = None if data is None else str(data)
+        return _create(source, root, train_split), _create(source, root, test_split)
+    assert data is not None
+    if not data.exists():
+        raise UserError(f"{data}: no such folder; give the images with --data PATH")
+    train = next((data / n for n in (train_split, *TRAIN_FOLDERS) if (data / n).exists()), None)
+    test = next((data / n for n in (test_split, *TEST_FOLDERS) if (data / n).exists()), None)
+    if train is None:
+        return _create("", str(data), train_split), None
+    if test is None:
+        raise UserError(f"{data}: has {train.name}, but no folder with test images (val)")
+    return _create("", str(train), train_split), _create("", str(test), test_split)
+
+
+def _create(source: str, root: str | None, split: str) -> Any:
+    try:
+        found = create_dataset(source, root=root, split=split, search_split=False)
+    except Exception as error:  # each of timm's readers raises its own
+        raise UserError(f"{source or root}: {' '.join(str(error).split())}") from None
+    if not hasattr(found, "reader") or not hasattr(type(found), "__getitem__"):
+        raise UserError(f"{source}: a stream has no fixed order; use an indexed source")
+    return found
+
+
+def _targets(dataset: Any) -> np.ndarray:
+    """Class of every image of a timm data set, without decoding any."""
+    reader = dataset.reader
+    if hasattr(reader, "targets"):
+        return np.array(reader.targets, dtype=np.int64)
+    if hasattr(reader, "samples"):
+        return np.array([sample[-1] for sample in reader.samples], dtype=np.int64)
+    return np.array(reader.dataset[reader.label_key], dtype=np.int64)
+
+
+def _names(dataset: Any) -> list[str]:
+    reader = dataset.reader
+    mapping = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None)
+    if mapping:
+        return sorted(mapping, key=mapping.__getitem__)
+    return [str(i) for i in range(int(_targets(dataset).max()) + 1)]
