@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nas.tracing import Weights, load_model, space_from_model
-from search_spaces import Network, Operation, SearchSpace, UserError
+from search_spaces import Network, Operation, SearchSpace, UserError, names, space
 from supernet.compact import layer_key
 
 TIMM = {
@@ -43,6 +43,38 @@ def timm_name(space: SearchSpace) -> str:
             f"timm has no weights for space {space.name}; it has them for {', '.join(TIMM)}"
         )
     return f"{TIMM[space.name]}_{round(100 * space.settings.get('multiplier', 1.0)):03d}"
+
+
+def open_network(
+    name: str,
+    *,
+    resolution: int | None = None,
+    classes: int | None = None,
+    weights: Path | Literal["pretrained"] | None = None,
+) -> tuple[SearchSpace, Weights]:
+    """A trained network to start from: its space, and its weights as a super-network's state.
+
+    Args:
+        name: a reference network (``mobilenet_v2``) or a model (`load_model`).
+        resolution: height and width of the input in pixels; by default the network's own.
+        classes: outputs; not for a function of the user's own, which decides itself.
+        weights: ``pretrained`` for published ones, or a checkpoint file of the model's state.
+            None leaves a model as it is built, which for the user's own function is trained.
+
+    Raises:
+        UserError: no such network, one that cannot be described, or weights of another one.
+    """
+    file = None if weights == "pretrained" else weights
+    if name in names():
+        given = {"resolution": resolution, "classes": classes}
+        found = space(name, **{key: value for key, value in given.items() if value is not None})
+        if weights is None:
+            raise UserError(f"{name} has no weights of its own; give pretrained or a checkpoint")
+        return found, load_pretrained(found, file)
+    model = load_model(name, pretrained=weights == "pretrained", classes=classes)
+    if file is not None:
+        fill(model, read_checkpoint(file), f"{file} for {name}")
+    return space_from_model(model, resolution, name=name)
 
 
 def load_pretrained(
@@ -164,15 +196,15 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
 
 
 def _same(theirs: Network, ours: Network, source: str, target: str, skipped: str | None) -> None:
-    names = {"input": "input"}
+    renamed = {"input": "input"}
     for a, b in zip(theirs.operations, ours.operations, strict=False):
-        difference = _difference(a, b, names, outputs=b.name != skipped)
+        difference = _difference(a, b, renamed, outputs=b.name != skipped)
         if difference:
             raise UserError(
                 f"{source} is not the network of space {target}: {difference}, "
                 f"at {a.name} of {source} and {b.name} of {target}"
             )
-        names[a.name] = b.name
+        renamed[a.name] = b.name
     if len(theirs.operations) != len(ours.operations):
         raise UserError(
             f"{source} is not the network of space {target}: it has {len(theirs.operations)} "
@@ -180,7 +212,7 @@ def _same(theirs: Network, ours: Network, source: str, target: str, skipped: str
         )
 
 
-def _difference(a: Operation, b: Operation, names: Mapping[str, str], *, outputs: bool) -> str:
+def _difference(a: Operation, b: Operation, renamed: Mapping[str, str], *, outputs: bool) -> str:
     def kind(operation: Operation) -> str:
         vector = operation.type == "conv" and operation.input_shapes[0][1:] == (1, 1)
         return "linear" if vector and operation.kernel == (1, 1) else operation.type
@@ -195,7 +227,7 @@ def _difference(a: Operation, b: Operation, names: Mapping[str, str], *, outputs
         x, y = getattr(a, field), getattr(b, field)
         if x != y and not (field == "norm_eps" and not a.norm):
             return f"{field} {x} against {y}"
-    if sorted(names.get(i, "") for i in a.inputs) != sorted(b.inputs):
+    if sorted(renamed.get(i, "") for i in a.inputs) != sorted(b.inputs):
         return "other inputs"
     return ""
 

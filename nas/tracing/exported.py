@@ -11,8 +11,9 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 
 import torch
 from torch import Tensor, nn
@@ -117,14 +118,14 @@ def _reason(model: nn.Module, error: Exception, channels: int, resolution: int) 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Export writes warnings about what is reported here in one line."""
+    """Export warns, logs and prints about what is reported here in one line."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.fx", "torch.export")]
     noisy = logging.getLogger("torch.fx.experimental.symbolic_shapes")
     levels = [(logger, logger.level) for logger in (*loggers, noisy)]
     for logger, _ in levels:
         logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

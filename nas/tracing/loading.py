@@ -21,7 +21,8 @@ def load_model(name: str, *, pretrained: bool = False, classes: int | None = Non
         name: ``timm:NAME``, or ``MODULE:FUNCTION`` (found from the current folder too), or
             ``FILE.py:FUNCTION``; the function takes no arguments and returns an ``nn.Module``.
         pretrained: load timm's published weights (a function loads its own).
-        classes: outputs of a timm model's classifier; its own number where None.
+        classes: outputs of a timm model's classifier, its own number where None; a function
+            decides for itself.
 
     Raises:
         UserError: there is no such model, or building it failed.
@@ -33,6 +34,10 @@ def load_model(name: str, *, pretrained: bool = False, classes: int | None = Non
         )
     if source == "timm":
         return _timm(function, pretrained, classes)
+    if classes is not None:
+        raise UserError(f"{name}: the number of classes is up to {function}, not to an option")
+    if pretrained:
+        raise UserError(f"{name}: {function} loads its own weights; published ones are timm's")
     module = _file(Path(source)) if source.endswith(".py") else _module(source)
     build = getattr(module, function, None)
     if build is None:

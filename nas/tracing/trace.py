@@ -27,7 +27,7 @@ TOLERANCE = 1e-4
 
 def space_from_model(
     model: nn.Module,
-    resolution: int,
+    resolution: int | None = None,
     *,
     channels: int | None = None,
     name: str | None = None,
@@ -41,7 +41,8 @@ def space_from_model(
     Args:
         model: any module of convolutions, batch norms, poolings, additions, concatenations,
             gates and linear layers on one image batch; it is run without data and left as it was.
-        resolution: height and width of the input in pixels.
+        resolution: height and width of the input in pixels; by default what a timm model was
+            made for, else 224.
         channels: of the input image; by default what the first convolution takes.
         name: of the space; by default the class of the model.
         check: run model and rebuilt network on random images and compare their outputs.
@@ -55,6 +56,7 @@ def space_from_model(
     """
     name = name or type(model).__name__
     channels = channels or _channels(model)
+    resolution = resolution or _resolution(model)
     reader = Reader(export(model, channels, resolution), (channels, resolution, resolution))
     reader.read()
     if reader.problems:
@@ -115,6 +117,11 @@ def _compare(model: nn.Module, space: SearchSpace, state: Weights) -> None:
                 f"the rebuilt {space.name} differs from the original in output {i}: "
                 f"{(a.reshape(b.shape) - b).abs().max():.3g} of {largest:.3g}"
             )
+
+
+def _resolution(model: nn.Module) -> int:
+    size = getattr(model, "default_cfg", {}).get("input_size", (3, 224, 224))
+    return int(size[-1])
 
 
 def _channels(model: nn.Module) -> int:
