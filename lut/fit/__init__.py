@@ -10,12 +10,15 @@ from lut.fit.devices import (
 )
 from lut.fit.measurements import Measured, read_measurements
 from lut.fit.model import FittedModel
+from lut.fit.solve import Accuracy, accuracy
 
 __all__ = [
     "RECIPES",
+    "Accuracy",
     "FittedModel",
     "Measured",
     "Recipe",
+    "accuracy",
     "fit_device",
     "fit_measurements",
     "fitted_names",

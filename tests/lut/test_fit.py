@@ -175,7 +175,7 @@ def test_every_shipped_device_prices_every_space_and_every_bypass(name):
     copied = Operation("c", "concat", ("a", "b"), ((16, 56, 56), (8, 56, 56)), (24, 56, 56))
     assert model.cost(copied) > 0 and "bypass" in " ".join(model.provenance["extrapolated"])
     assert model.provenance["measurements"] in {86, 7588}
-    assert 0 < model.device.trust < 0.1
+    assert 0 < model.device.trust < 0.15
 
 
 def test_shipped_names_are_the_recipes():
