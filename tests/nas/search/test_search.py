@@ -1,0 +1,215 @@
+import json
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from nas.optimizers import optimizer
+from nas.search import run_search
+from nas.search.database import sqlite_url
+from nas.search.record import ATTRIBUTES, HEARTBEATS, Record
+from search_spaces import Architecture, UserError
+from tests.nas.problems import tiny_problem
+from tests.nas.search import process
+
+SCRIPT = Path(process.__file__)
+EXPERIMENT = {"share": 0.6, "params": 0.9}
+
+
+def start(*arguments):
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def finish(running):
+    output, _ = running.communicate(timeout=120)
+    assert running.returncode == 0
+    return output.splitlines()
+
+
+def kill_after(running, lines):
+    """SIGKILL the process once it has begun so many evaluations; False where it ended before."""
+    for _ in range(lines):
+        if not running.stdout.readline():
+            running.wait()
+            return False
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    return True
+
+
+def family(folder):
+    return json.loads((folder / "result.json").read_text())["family"]
+
+
+def trials(url):
+    """Every trial's identity, state and values; what a resumed search must reproduce."""
+    study = optuna.load_study(study_name=None, storage=url)
+    return sorted(
+        (t.user_attrs["iteration"], t.user_attrs["slot"], t.state.name, t.values, t.params)
+        for t in study.trials
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    built = process.build(EXPERIMENT)
+    result = run_search(*built, folder, experiment=EXPERIMENT)
+    return folder, result, trials(sqlite_url(folder / "study.db"))
+
+
+def test_the_result_is_what_the_contract_says(uninterrupted):
+    folder, result, recorded = uninterrupted
+    data = json.loads((folder / "result.json").read_text())
+    assert data["schema"] == 1 and data["seed"] == 0 and data["version"]
+    assert data["evaluations"] + data["failures"] == len(recorded)
+    assert data["failures"] == len(data["family"]) - 1  # slot 3 of every iteration
+    assert set(data["seconds"]) >= {"search", "evaluation"}
+    budgets = {name: budget["value"] for name, budget in data["budgets"].items()}
+    assert budgets == dict(process.build(EXPERIMENT)[0].problem.budgets)
+    for i, entry in enumerate(data["family"]):
+        assert entry["iteration"] == i
+        assert entry["score"] == {
+            "name": "accuracy",
+            "value": result.family[i].score,
+            "unit": "%",
+            "higher_is_better": True,
+            "split": "holdout",
+        }
+        assert Architecture.from_dict(entry["architecture"]) == result.family[i].architecture
+    assert all(data["best"]["metrics"][name] <= budget for name, budget in budgets.items())
+    assert any(path.name.startswith("events") for path in folder.iterdir())
+
+
+def test_the_study_is_an_ordinary_one(uninterrupted):
+    folder, result, _ = uninterrupted
+    study = optuna.load_study(study_name=None, storage=sqlite_url(folder / "study.db"))
+    assert study.metric_names == ["accuracy", "macs"]
+    winner = result.family[2]
+    (trial,) = (
+        t
+        for t in study.trials
+        if (t.user_attrs["iteration"], t.user_attrs["slot"]) == (2, winner.slot)
+    )
+    assert trial.values == [winner.score, winner.metrics["macs"]]
+    assert trial.params == dict(winner.architecture) == trial.user_attrs["architecture"]
+    assert trial.user_attrs["metrics"] == dict(winner.metrics)
+    assert trial.user_attrs["score"] == winner.score
+    assert trial.datetime_complete >= trial.datetime_start
+    assert [t.number for t in study.trials] == list(range(len(study.trials)))
+
+
+def test_killed_anywhere_and_resumed_it_ends_in_the_same_family(uninterrupted, tmp_path):
+    reference, _, recorded = uninterrupted
+    source = random.Random(0)
+    kills, resume = 0, []
+    while kills < 2 and kill_after(start(tmp_path, *resume), source.randrange(1, 15)):
+        kills, resume = kills + 1, ["--resume"]
+    assert kills == 2
+    lines = finish(start(tmp_path, "--resume"))
+    assert 0 < len(lines) < len(recorded)  # what was stored is not evaluated again
+    assert family(tmp_path) == family(reference)
+    assert trials(sqlite_url(tmp_path / "study.db")) == recorded
+
+
+def test_workers_that_die_and_join_change_nothing(uninterrupted, tmp_path):
+    reference, _, recorded = uninterrupted
+    main = start(tmp_path, "--workers", 2)
+    main.stdout.readline()
+    url = sqlite_url(tmp_path / "study.db")
+    kill_after(start("--study", url), 1)
+    late = start("--study", url)
+    finish(main)
+    finish(late)
+    assert family(tmp_path) == family(reference)
+    assert trials(url) == recorded
+
+
+@pytest.fixture
+def record(tmp_path):
+    found = optimizer("mcd", tiny_problem(), **process.SETTINGS)
+    url = sqlite_url(tmp_path / "study.db")
+    record = Record.create(
+        url,
+        "search",
+        objectives=[("accuracy", "maximize"), ("macs", "minimize")],
+        attributes={"identity": {}},
+    )
+    assert record.open_iteration(0, found.ask(), found.problem.space)
+    assert not record.open_iteration(0, found.ask(), found.problem.space)
+    return record
+
+
+def test_a_claim_is_exclusive_until_it_expires(record):
+    slots = list(record.slots(0).values())
+    claimed = record.claim(slots, "elsewhere 1 1")
+    assert claimed is not None and record.claim(slots, "elsewhere 2 1") is None
+
+    def free():
+        return record.free_expired(list(record.slots(0).values()), worker="here 1 1")
+
+    assert free() == 0
+    # the worker is silent for longer than a claim lasts
+    past = sa.update(HEARTBEATS).values(heartbeat=sa.func.datetime("now", "-1 day"))
+    for renewed in (True, False):
+        with record._engine.begin() as connection:
+            connection.execute(past)
+        if renewed:
+            record.renew(claimed.trial)
+            assert free() == 0
+    assert free() == 1
+    assert record.claim(slots, "elsewhere 2 1") is not None
+
+
+def test_the_first_complete_score_of_a_slot_counts(record):
+    slots = list(record.slots(0).values())
+    slot = record.claim(slots, "elsewhere 1 1")
+    evaluation = process.Evaluation(50.0, 1.0, 0.1)
+    assert record.complete(slot, evaluation, 10.0)
+    assert not record.complete(slot, replace(evaluation, score=60.0), 10.0)
+    assert not record.fail(slot, "late", 0.1)
+    stored = record.slots(0)[0]
+    assert (stored.score, stored.loss, stored.state) == (50.0, 1.0, TrialState.COMPLETE)
+    with record._engine.begin() as connection:
+        keys = connection.execute(sa.select(ATTRIBUTES.c.key)).scalars().all()
+    assert len(keys) == len(set(keys))
+
+
+def test_a_finished_search_is_not_overwritten(uninterrupted):
+    folder, result, recorded = uninterrupted
+    before = (folder / "result.json").read_bytes()
+    with pytest.raises(UserError, match="--resume"):
+        run_search(*process.build(EXPERIMENT), folder)
+    assert (folder / "result.json").read_bytes() == before
+    again = run_search(*process.build(EXPERIMENT), folder, resume=True)
+    assert list(again.family) == list(result.family)
+    assert trials(sqlite_url(folder / "study.db")) == recorded
+
+
+def test_another_search_is_refused(uninterrupted):
+    folder, *_ = uninterrupted
+    with pytest.raises(UserError, match=r"another budgets \(macs: .* there, .* here"):
+        run_search(*process.build({"share": 0.5, "params": 0.9}), folder, resume=True)
+
+
+def test_a_study_that_is_none(tmp_path):
+    from nas.search import join_search
+
+    with pytest.raises(UserError, match="no such study"):
+        join_search(sqlite_url(tmp_path / "study.db"), process.build)
+    (tmp_path / "broken.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(UserError, match="cannot be used as a study"):
+        join_search(sqlite_url(tmp_path / "broken.db"), process.build)
+    with pytest.raises(UserError, match="no database URL"):
+        join_search("study", process.build)
+    optuna.create_study(study_name="mine", storage=sqlite_url(tmp_path / "foreign.db"))
+    with pytest.raises(UserError, match="not written by a search"):
+        join_search(sqlite_url(tmp_path / "foreign.db"), process.build)
