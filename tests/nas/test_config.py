@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nas.config import load_experiment, recipes
+from nas.runs import claim
+from search_spaces import UserError
+
+RECIPE = {"space": {"name": "mobilenet_v3_tiny"}, "task": {"name": "digits"}}
+
+
+def written(path: Path, data: object) -> Path:
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_every_shipped_recipe_loads_and_loads_again_from_what_it_writes(name, tmp_path):
+    experiment = load_experiment(name)
+    assert experiment.name == name
+    assert experiment.description
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(experiment.to_yaml())
+    assert load_experiment(copy) == experiment
+
+
+def test_overrides_reach_every_depth(tmp_path):
+    path = written(tmp_path / "mine.yaml", RECIPE)
+    experiment = load_experiment(
+        path,
+        [
+            "seed=7",
+            "supernet.lr=1e-3",
+            "space.settings.resolution=16",
+            "search.optimizers.mcd.samples=5",
+            "search.constraints=[params=5M]",
+        ],
+    )
+    assert (experiment.name, experiment.seed, experiment.supernet.lr) == ("mine", 7, 1e-3)
+    assert experiment.search_space().resolution == 16
+    assert experiment.search.optimizers == {"mcd": {"samples": 5}}
+    assert experiment.search.constraints == ["params=5M"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("supernet.epoch=3", ["supernet", "epoch", "did you mean 'epochs'"]),
+        ("serch.budget=1", ["serch", "did you mean 'search'"]),
+        ("space.name=mobilenet_v33", ["mobilenet_v33", "did you mean"]),
+        ("space.settings.chanels=1", ["chanels", "did you mean 'channels'"]),
+        ("seed=-1", ["seed", "greater than or equal to 0"]),
+        ("train.lr=fast", ["train.lr", "number"]),
+        ("train.lr=.nan", ["train.lr", "finite"]),
+        ("seed.x=1", ["seed", "integer"]),
+        ("seed", ["section.key=value"]),
+    ],
+)
+def test_a_wrong_override_is_refused_in_one_line(override, words, tmp_path):
+    path = written(tmp_path / "mine.yaml", RECIPE)
+    with pytest.raises(UserError) as refusal:
+        load_experiment(path, [override])
+    text = str(refusal.value)
+    assert "\n" not in text
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: [", "", "schema: 9\nspace: {}\n"])
+def test_a_broken_recipe_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"broken\.yaml") as refusal:
+        load_experiment(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_folder_of_another_experiment_is_left_untouched(tmp_path):
+    first = load_experiment(written(tmp_path / "a.yaml", RECIPE))
+    folder = tmp_path / "run" / "supernet"
+    assert not claim(folder, first, ("supernet",), resume=False)
+    before = (folder / "config.yaml").read_text()
+    other = load_experiment(tmp_path / "a.yaml", ["supernet.epochs=3"])
+    with pytest.raises(UserError, match=r"supernet\.epochs is 30 there and 3 here"):
+        claim(folder, other, ("supernet",), resume=True)
+    # what step 1 does not depend on may differ
+    claim(folder, load_experiment(tmp_path / "a.yaml", ["train.epochs=3"]), ("supernet",), resume=0)
+    assert "epochs: 30" in before and "epochs: 30" in (folder / "config.yaml").read_text()
+
+
+def test_foreign_and_finished_folders_are_refused(tmp_path):
+    experiment = load_experiment(written(tmp_path / "a.yaml", RECIPE))
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("words")
+    with pytest.raises(UserError, match="not empty"):
+        claim(foreign, experiment, ("supernet",), resume=True)
+    folder = tmp_path / "run"
+    claim(folder, experiment, ("supernet",), resume=False)
+    (folder / "result.json").write_text("{}")
+    with pytest.raises(UserError, match="finished"):
+        claim(folder, experiment, ("supernet",), resume=False)
+    assert claim(folder, experiment, ("supernet",), resume=True)
+
+
+def test_importing_nas_and_describing_need_no_torch():
+    code = (
+        "import sys, nas, nas.config, nas.networks, nas.cli.app\n"
+        "nas.networks.find('mobilenet_v3_large').network.macs\n"
+        "heavy = {'torch', 'timm', 'torchvision', 'optuna', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
