@@ -72,8 +72,9 @@ def tradeoff_svg(
     scores += [score for _, _, score in marks]
     if not xs:
         return None
-    label = METRIC_NAMES.get(metric.partition("@")[0], metric)
-    drawing = Drawing(width, height, f"Score against {label.lower()}")
+    label = metric_name(metric).partition(" (")[0]
+    label = label if label.startswith("MAC") else label.lower()
+    drawing = Drawing(width, height, f"Score against {label}")
     axes = Axes(drawing, (54, 34, width - 16, height - 54), xs, [score.value for score in scores])
     score = scores[0]
     name = score.name + (f" ({score.unit})" if score.unit and score.unit != "fraction" else "")

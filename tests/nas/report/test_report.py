@@ -150,7 +150,7 @@ def test_the_page_holds_the_figures_and_loads_nothing(tmp_path):
         root = ElementTree.fromstring(figure)
         titles.add(root.get("aria-label"))
     assert {"Filters kept", "Time per step", "Latency per unit"} <= titles
-    assert {"Score against latency", "Score against macs", "Score against parameters"} <= titles
+    assert {"Score against latency", "Score against MACs", "Score against parameters"} <= titles
     assert "Predicted against measured latency" in titles
 
 
