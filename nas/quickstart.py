@@ -1,0 +1,194 @@
+"""All three steps on this machine, with the two networks that a result has to be held against."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lut.cost import CostModel
+from nas.config import Experiment, load_experiment, recipes, with_overrides
+from nas.deploy import metadata_of
+from nas.export import export
+from nas.files import write_json
+from nas.networks import load_architecture
+from nas.progress import SILENT, Reporter
+from nas.report import write_report
+from nas.runs import RESULT, RESULT_SCHEMA, default_out
+from nas.steps import own_version, search, train_network, train_supernet
+from nas.weights import load_network
+from search_spaces import Architecture, SearchSpace, unknown
+
+SUFFIX = "_quickstart"
+
+LABELS = {"largest": "Largest", "scaled": "Uniformly scaled", "discovered": "Discovered"}
+"""The rows of the comparison: role, which is also the name of the training, and label."""
+
+ROUNDS = 9
+"""How often every exported network is measured; the rounds alternate between them."""
+
+
+def quickstart(
+    *,
+    task: str = "digits",
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    out: Path | None = None,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Measure a table, train a super-network, search, train and export; then compare.
+
+    The discovered network stands beside the largest one and the uniformly scaled one whose
+    predicted latency is closest, all trained in the same way. What is finished already in the run
+    folder is kept, so the same command goes on after an interruption.
+
+    Args:
+        task: ``digits``, or another with a recipe ``<task>_quickstart``.
+        overrides: of the recipe, ``section.key=value``.
+        seed: overrides the recipe's.
+        out: the run folder; ``runs/<recipe>`` by default.
+        reporter: shows progress.
+
+    Returns:
+        What the run's ``result.json`` holds, and the path of the report under ``report``.
+
+    Raises:
+        UserError: unknown task or key, or a run folder that holds something else.
+    """
+    known = [name.removesuffix(SUFFIX) for name in recipes() if name.endswith(SUFFIX)]
+    if task not in known:
+        raise unknown("quickstart task", task, known)
+    experiment = load_experiment(task + SUFFIX, overrides)
+    if seed is not None:
+        experiment = with_overrides(experiment, [f"seed={seed}"])
+    folder = out or default_out(experiment)
+    space = experiment.search_space()
+
+    table, table_seconds = latency_table(experiment, reporter)
+    reporter.say("step 1: the super-network")
+    first = train_supernet(experiment, folder, resume=True, reporter=reporter)
+    reporter.say("step 2: the search")
+    second = search(experiment, folder, resume=True, reporter=reporter)
+    discovered = load_architecture(folder / "search" / "main" / RESULT)
+    networks = {
+        "largest": space.largest(),
+        "scaled": scaled_to(space, predicted_ms(space, discovered, table), table),
+        "discovered": discovered,
+    }
+    reporter.say("step 3: the discovered network, and what it is compared with")
+    trained = {
+        role: train_network(
+            experiment, networks[role], folder, name=role, resume=True, reporter=reporter
+        )
+        for role in ("discovered", "scaled", "largest")
+    }
+    files = {role: _exported(folder / "train" / role) for role in networks}
+    measured = measured_ms(files)
+    result = {
+        "schema": RESULT_SCHEMA,
+        "step": "quickstart",
+        "experiment": experiment.name,
+        "task": experiment.task.name,
+        "seed": experiment.seed,
+        "threads": trained["discovered"]["threads"],
+        "version": own_version(),
+        "device": table.device.description,
+        "table": table.identity,
+        "seconds": {
+            "table": table_seconds,
+            "supernet": first["seconds"],
+            "search": second["seconds"]["search"],
+            "train": trained["discovered"]["seconds"],
+        },
+        "seconds_baselines": trained["scaled"]["seconds"] + trained["largest"]["seconds"],
+        "comparison": [
+            _row(role, space, networks[role], trained[role], measured[role], table, files[role])
+            for role in LABELS
+        ],
+    }
+    write_json(folder / RESULT, result)
+    report = write_report([folder], folder / "report.html")
+    return {**result, "report": str(report)}
+
+
+def predicted_ms(space: SearchSpace, architecture: Architecture, table: CostModel) -> float:
+    """The sum over the network's operations, in milliseconds."""
+    return sum(table.cost(operation) for operation in space.describe(architecture).operations)
+
+
+def scaled_to(space: SearchSpace, milliseconds: float, table: CostModel) -> Architecture:
+    """The uniformly scaled network whose predicted latency is closest.
+
+    Latency is not monotonic in width, so every share is tried.
+    """
+    scaled = {space.scaled(percent / 200) for percent in range(1, 201)}
+    return min(
+        sorted(scaled, key=lambda a: tuple(a.choices.values())),
+        key=lambda a: abs(predicted_ms(space, a, table) - milliseconds),
+    )
+
+
+def measured_ms(files: dict[str, Path]) -> dict[str, float]:
+    """The latency of exported networks on this machine, in milliseconds.
+
+    The networks take turns, so that a change of the machine's speed meets all of them.
+    """
+    from lut.devices.host import HostDevice
+
+    device = HostDevice()
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    rounds = [device.measure(contents) for _ in range(ROUNDS)]
+    return {name: statistics.median(r[name].median for r in rounds) for name in files}
+
+
+def latency_table(experiment: Experiment, reporter: Reporter) -> tuple[CostModel, float]:
+    """This machine's table for the experiment's space, measured where it is not yet.
+
+    Returns:
+        The table, and the seconds that measuring took.
+    """
+    raise NotImplementedError
+
+
+def _exported(folder: Path) -> Path:
+    trained = load_network(folder)
+    return export(
+        trained.module,
+        folder / "network.tflite",
+        format="tflite",
+        metadata=metadata_of(trained),
+        architecture=trained.architecture,
+    )
+
+
+def _row(
+    role: str,
+    space: SearchSpace,
+    architecture: Architecture,
+    trained: dict[str, Any],
+    measured: float,
+    table: CostModel,
+    file: Path,
+) -> dict[str, Any]:
+    network = space.describe(architecture)
+    layers = [
+        {
+            "name": operation.name,
+            "type": "depthwise" if operation.depthwise else operation.type,
+            "latency_ms": table.cost(operation),
+        }
+        for operation in network.operations
+    ]
+    return {
+        "label": LABELS[role],
+        "role": role,
+        "score": trained["score"],
+        "latency_predicted_ms": sum(layer["latency_ms"] for layer in layers),
+        "latency_measured_ms": measured,
+        "macs": network.macs,
+        "params": network.params,
+        "file": str(file),
+        "architecture": architecture.to_dict(),
+        "layers": layers,
+    }
