@@ -86,7 +86,7 @@ def _traced(reference: str, resolution: int | None, classes: int | None) -> Foun
     from nas.tracing import load_model, space_from_model
 
     model = load_model(reference, classes=classes)
-    found, _ = space_from_model(model, resolution or 224, name=reference)
+    found, _ = space_from_model(model, resolution, name=reference)
     return Found(reference, found, found.largest())
 
 

@@ -31,14 +31,14 @@ TIMM = {
 }
 
 
-def make(name: str) -> tuple[nn.Module, int]:
+def make(name: str, classes: int = 10) -> tuple[nn.Module, int]:
     torch.manual_seed(0)
     if name == "unet":
         model: nn.Module = UNet(deep=True)
     elif name == "hand_written":
         model = HandWritten()
     else:
-        model = load_model(f"timm:{name}", classes=10)
+        model = load_model(f"timm:{name}", classes=classes)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight.data, module.running_var):
