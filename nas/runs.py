@@ -46,7 +46,7 @@ def claim(folder: Path, experiment: Experiment, sections: Sequence[str], *, resu
     """
     config = folder / CONFIG
     finished = (folder / RESULT).exists()
-    if config.exists():
+    if config.exists() and _holds_work(folder):
         _refuse_other(config, experiment, (*SHARED, *sections))
         if finished and not resume:
             raise UserError(
@@ -56,11 +56,19 @@ def claim(folder: Path, experiment: Experiment, sections: Sequence[str], *, resu
             raise UserError(
                 f"{folder}: holds an interrupted run; go on with --resume or choose another --out"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif not config.exists() and folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: is not empty and no run of ours; choose another --out")
     if not finished:
         write_text(config, experiment.to_yaml())
     return finished
+
+
+def _holds_work(folder: Path) -> bool:
+    """False where a run ended before it had anything to lose, say because of a wrong setting."""
+    beside = {CONFIG, "architecture.json"}
+    return any(
+        path.name not in beside and not path.name.startswith("events.") for path in folder.iterdir()
+    )
 
 
 def stored_config(path: Path) -> Path:

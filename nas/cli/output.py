@@ -25,6 +25,8 @@ from rich.table import Table
 QUIET_SECONDS = 20.0
 """Without a terminal there is no bar; a line at least this far apart takes its place."""
 
+PIPE_WIDTH = 160
+
 
 class _Bar:
     """Progress on a terminal, or lines now and then where there is none."""
@@ -72,7 +74,8 @@ class Output:
     def __init__(self, *, as_json: bool, stdout: Any) -> None:
         self.as_json = as_json
         self._stdout = stdout
-        self.console = Console(file=stdout)
+        # in a pipe or file there is no width to keep to
+        self.console = Console(file=stdout, width=None if stdout.isatty() else PIPE_WIDTH)
         self._errors = Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:

@@ -83,6 +83,7 @@ def test_a_folder_of_another_experiment_is_left_untouched(tmp_path):
     first = load_experiment(written(tmp_path / "a.yaml", RECIPE))
     folder = tmp_path / "run" / "supernet"
     assert not claim(folder, first, ("supernet",), resume=False)
+    (folder / "checkpoints").mkdir()
     before = (folder / "config.yaml").read_text()
     other = load_experiment(tmp_path / "a.yaml", ["supernet.epochs=3"])
     with pytest.raises(UserError, match=r"supernet\.epochs is 30 there and 3 here"):
@@ -90,6 +91,14 @@ def test_a_folder_of_another_experiment_is_left_untouched(tmp_path):
     # what step 1 does not depend on may differ
     claim(folder, load_experiment(tmp_path / "a.yaml", ["train.epochs=3"]), ("supernet",), resume=0)
     assert "epochs: 30" in before and "epochs: 30" in (folder / "config.yaml").read_text()
+
+
+def test_a_folder_without_any_work_may_be_used_again(tmp_path):
+    experiment = load_experiment(written(tmp_path / "a.yaml", RECIPE))
+    claim(tmp_path / "run", experiment, ("supernet",), resume=False)
+    mended = load_experiment(tmp_path / "a.yaml", ["supernet.epochs=3"])
+    claim(tmp_path / "run", mended, ("supernet",), resume=False)
+    assert "epochs: 3" in (tmp_path / "run" / "config.yaml").read_text()
 
 
 def test_foreign_and_finished_folders_are_refused(tmp_path):

@@ -177,7 +177,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="disk is full.*whole.*--resume"):
+    with pytest.raises(UserError, match=r"disk is full.*whole.*--resume"):
         files.save(path, Checkpoint("training", {"x": torch.zeros(3)}, {"step": 2}))
     stored = files.load(path, "training")
     assert stored.state == {"step": 1} and torch.equal(stored.tensors["x"], torch.ones(3))

@@ -1,0 +1,182 @@
+"""Whole commands, in this process through the entry point's function."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from nas.cli import main
+from search_spaces import Architecture, space
+
+SMALL = [
+    "--set=space.settings.resolution=16",
+    "--set=space.settings.multiplier=0.5",
+    "--set=supernet.epochs=1",
+    "--set=supernet.steps_per_epoch=3",
+    "--set=supernet.probe_epochs=1",
+    "--set=train.epochs=1",
+    "--set=train.steps_per_epoch=3",
+    "--set=threads=1",
+    "--set=search.recalibration_images=64",
+    "--set=search.metric=macs",
+    "--set=search.optimizers.mcd={iterations: 2, samples: 2}",
+]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(capfd, *arguments: str) -> dict:
+    """Run with --json; standard output holds exactly the object that is returned."""
+    assert main([*arguments, "--json"]) == 0, capfd.readouterr().err
+    return json.loads(capfd.readouterr().out)
+
+
+def refused(capfd, *arguments: str) -> str:
+    """Run what must be refused: exit 2 and one line on standard error, nothing else."""
+    assert main(list(arguments)) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("nas: ") and err.count("\n") == 1, err
+    return err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "params"),
+    [
+        ("mobilenet_v1", 569e6, 4.2e6),
+        ("mobilenet_v2", 300e6, 3.5e6),
+        ("mobilenet_v3_large", 217e6, 5.48e6),
+        ("mobilenet_v3_small", 56.5e6, 2.54e6),
+    ],
+)
+def test_describe_gives_the_published_figures(capfd, name, macs, params):
+    data = call(capfd, "describe", name)
+    assert data["macs"] == pytest.approx(macs, rel=0.01)
+    assert data["params"] == pytest.approx(params, rel=0.01)
+    assert data["resolution"] == 224
+    assert sum(layer["macs"] for layer in data["layers"]) == data["macs"]
+    smaller = call(capfd, "describe", name, "--width=0.5", "--resolution=192", "--classes=10")
+    assert smaller["macs"] < data["macs"] / 2 and smaller["layers"][-1]["output_shape"][0] == 10
+
+
+def test_mobilenet_v3_large_is_a_member_of_the_space(capfd):
+    path = files("search_spaces") / "architectures" / "mobilenet_v3_large.json"
+    member = call(capfd, "describe", str(path))
+    reference = call(capfd, "describe", "mobilenet_v3_large")
+    for key in ("macs", "params"):
+        assert member[key] == reference[key]
+    shapes = [
+        [[layer[k] for k in ("type", "output_shape", "kernel", "stride")] for layer in d["layers"]]
+        for d in (member, reference)
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_describe_for_people_names_every_layer(capfd):
+    assert main(["describe", "mobilenet_v3_tiny"]) == 0
+    text = capfd.readouterr().out
+    assert "classifier" in text and "MACs" in text
+
+
+def test_the_three_steps_and_what_follows_them(capfd, empty_folder):
+    recipe = "digits_quickstart"
+    first = call(capfd, "train-supernet", recipe, *SMALL)
+    assert first["step"] == "supernet" and first["updates"] == 3
+    assert set(first["scores"]) == {"largest", "smallest", "random0", "random1"}
+    assert first["data"]["holdout_hash"] and first["device_hours"] == first["seconds"] / 3600
+
+    second = call(capfd, "search", recipe, *SMALL, "--budget=60%")
+    assert len(second["family"]) == 3
+    costs = [entry["metrics"]["macs"] for entry in second["family"]]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] <= second["budgets"]["macs"]["value"] == pytest.approx(0.6 * costs[0])
+
+    third = call(capfd, "train", recipe, *SMALL, "--member=1", "--name=second")
+    assert third["macs"] == costs[1]
+    assert third["score"]["split"] == "test"
+    assert set(third["score"]) == {"name", "value", "unit", "higher_is_better", "split"}
+
+    run = Path("runs") / recipe
+    folder = run / "train" / "second"
+    for step in (run / "supernet", run / "search" / "main", folder):
+        assert (step / "config.yaml").is_file() and (step / "result.json").is_file()
+        assert list(step.glob("events*"))
+    scored = call(capfd, "evaluate", str(folder))
+    assert scored["score"] == third["score"]
+    assert call(capfd, "describe", str(folder))["macs"] == costs[1]
+    best = call(capfd, "describe", str(run / "search" / "main"))
+    assert best["macs"] == second["best"]["metrics"]["macs"]
+    exported = call(capfd, "export", str(folder), "--format=pytorch")
+    assert Path(exported["file"]).stat().st_size == exported["bytes"]
+
+    inherited = call(
+        capfd, "train", recipe, *SMALL, "--set=train.weights=inherited", "--name=inherited"
+    )
+    assert inherited["weights"] == "inherited"
+
+    # nothing of this is overwritten by another command, and --resume keeps what is finished
+    before = contents(run)
+    assert "finished" in refused(capfd, "train-supernet", recipe, *SMALL)
+    assert "different experiment" in refused(capfd, "train-supernet", recipe, *SMALL, "--seed=1")
+    assert "another architecture" in refused(
+        capfd, "train", recipe, *SMALL, "--member=0", "--name=second"
+    )
+    assert "0 to 2" in refused(capfd, "train", recipe, *SMALL, "--member=9", "--name=x")
+    assert call(capfd, "train-supernet", recipe, *SMALL, "--resume") == first
+    assert contents(run) == before
+    assert sorted(p.name for p in empty_folder.iterdir()) == ["runs"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["describe", "mobilenet_v4"], "did you mean"),
+        (["describe", "nowhere.json"], "No such file"),
+        (["describe", "mobilenet_v2", "--width=wide"], "--width"),
+        (["describe", "mobilenet_v2", "--width=0"], "above 0"),
+        (["describe"], "NETWORK"),
+        (["fly"], "fly"),
+        (["train-supernet", "digits_quickstrat"], "did you mean 'digits_quickstart'"),
+        (["train-supernet", "digits_quickstart", "--set=supernet.batch_size=60"], "multiple"),
+        (["train-supernet", "digits_quickstart", "--set=supernet.strategy.name=x"], "strategy"),
+        (["search", "digits_quickstart", "--metric=macs"], "nas train-supernet"),
+        (["search", "digits_quickstart", "--metric=macs", "--budget=1"], "smallest"),
+        (["search", "digits_quickstart", "--metric=watts"], "metric"),
+        (["search", "digits_quickstart", "--metric=macs", "--optimizer=mdc"], "mcd"),
+        (["search", "digits_quickstart", "--metric=macs", "--budget=1%", "--budget=2%"], "second"),
+        (["search", "digits_quickstart", "--device=a", "--table=b"], "exclude"),
+        (["search"], "EXPERIMENT"),
+        (["search", "--worker"], "--study"),
+        (["train", "digits_quickstart"], "--architecture"),
+        (["train", "cifar10_mobilenet_v3", "--architecture=tiny.json"], "classes"),
+        (["train-supernet", "cifar10_mobilenet_v3", "--data=nowhere"], "nowhere"),
+        (["evaluate", "nowhere"], "nowhere"),
+        (["export", "nowhere"], "nowhere"),
+        (["report", "nowhere"], "nowhere"),
+        (["benchmark", "speed"], "benchmark"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_2(capfd, empty_folder, arguments, words):
+    architecture = space("mobilenet_v3_tiny", classes=9).largest()
+    Path("tiny.json").write_text(json.dumps(architecture.to_dict()))
+    assert words in refused(capfd, *arguments)
+
+
+def test_files_that_are_no_architecture_are_refused(capfd):
+    whole = json.dumps(space("mobilenet_v3_tiny").largest().to_dict())
+    path = Path("a.json")
+    for text in (whole[:-30], "[]", "{}", "\x00", whole.replace("mobilenet_v3_tiny", "gone")):
+        path.write_text(text)
+        assert "a.json" in refused(capfd, "describe", "a.json") or "gone" in text
+    path.write_text(whole)
+    assert Architecture.load(path) == space("mobilenet_v3_tiny").largest()
