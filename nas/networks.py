@@ -11,6 +11,7 @@ from nas.files import read_json
 from search_spaces import (
     Architecture,
     Network,
+    Operation,
     SearchSpace,
     UserError,
     names,
@@ -142,3 +143,24 @@ def _result_file(folder: Path) -> Path:
         if found:
             return found[0]
     raise UserError(f"{folder}: no architecture in here yet (no result of a search or training)")
+
+
+def operations_of(
+    reference: str,
+    *,
+    width: float | None = None,
+    resolution: int | None = None,
+    classes: int | None = None,
+) -> tuple[Operation, ...]:
+    """The operations of a network, or the one operation that a JSON file holds.
+
+    Raises:
+        UserError: as `find`, or the file holds neither.
+    """
+    path = Path(reference)
+    if path.suffix == ".json" and path.is_file():
+        data = read_json(path)
+        if "input_shapes" in data:
+            return (Operation.from_dict(data),)
+    found = find(reference, width=width, resolution=resolution, classes=classes)
+    return found.network.operations
