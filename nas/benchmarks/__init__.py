@@ -17,6 +17,8 @@ BENCHMARKS = {
     "lut-query": "nas.benchmarks.lut_query",
     "candidate-evaluation": "nas.benchmarks.candidate_evaluation",
     "ordered-dropout": "nas.benchmarks.ordered_dropout",
+    "ranking": "nas.benchmarks.ranking",
+    "supernet-quality": "nas.benchmarks.supernet_quality",
     "training-throughput": "nas.benchmarks.training_throughput",
 }
 """Name → module."""

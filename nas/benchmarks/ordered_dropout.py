@@ -1,0 +1,152 @@
+"""What ordered dropout costs: its training step over a plain one, taken in turn."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.benchmarks.supernet_quality import synchronise
+from search_spaces import SearchSpace, UserError, space
+from supernet import Assignment, CompactNetwork, Supernet
+from supernet.strategies import OrderedDropout
+
+Step = Callable[[], Tensor]
+"""A forward pass that returns the loss to differentiate."""
+
+
+def run(
+    space_name: str = "mobilenet_v3",
+    resolution: int = 64,
+    batch_size: int = 64,
+    repeats: int = 15,
+    threads: int | None = None,
+    bfloat16: bool = False,
+    strategy: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Time one ordered-dropout step over one plain step of the largest network, same batch.
+
+    The plain step is a module without any mask. Every variant is run in each round, so that
+    noise of the machine meets them alike; figures are medians over the rounds. The value is
+    the shipped default, mixed kernels included.
+
+    Args:
+        space_name: the search space.
+        resolution: height and width in pixels.
+        batch_size: images per step.
+        repeats: rounds.
+        threads: CPU threads; None leaves torch's default.
+        bfloat16: run the forward pass in bfloat16.
+        strategy: settings of the ordered-dropout strategy that differ from its defaults.
+
+    Raises:
+        UserError: the batch is not a multiple of the strategy's groups.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    of = space(space_name, resolution=resolution, classes=1000)
+    default = OrderedDropout(**(strategy or {}))
+    groups = batch_size if default.groups == "image" else default.groups
+    if batch_size % groups:
+        raise UserError(f"a batch of {batch_size} images is not a multiple of {groups} groups")
+    supernet = _place(Supernet(of), device)
+    plain = _place(CompactNetwork(of.describe(of.largest())), device)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch_size, *of.input_shape, generator=generator)
+    images = images.to(device).to(memory_format=torch.channels_last)
+    targets = torch.randint(0, 1000, (batch_size,), generator=generator).to(device)
+    source = random.Random(0)
+
+    def step(module: nn.Module, *arguments: Assignment) -> Tensor:
+        context = torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
+        with context:
+            outputs = module(images, *arguments)
+        return nn.functional.cross_entropy(outputs.float(), targets)
+
+    variants: dict[str, Step] = {
+        "plain": lambda: step(plain),
+        "default, kernels mixed": lambda: step(
+            supernet, default.assignment(supernet, batch_size, 1.0, source)
+        ),
+        "default, kernels at their largest": lambda: step(
+            supernet, _at_largest_kernels(of, default.assignment(supernet, batch_size, 1.0, source))
+        ),
+        "own statistics alone": lambda: step(supernet, Assignment((of.largest(),) * groups)),
+        "masks alone": lambda: step(supernet, _masks_alone(of, supernet, batch_size, source)),
+        "kernels alone": lambda: step(supernet, _kernels_alone(of, default, source, groups)),
+    }
+    medians = _measure(variants, (supernet, plain), repeats, device)
+    ratios = {name: seconds / medians["plain"] for name, seconds in medians.items()}
+    return {
+        "name": "ordered-dropout",
+        "value": ratios["default, kernels mixed"],
+        "unit": "times a plain training step",
+        "details": {
+            "ratios": ratios,
+            "seconds": medians,
+            "space": of.name,
+            "resolution": resolution,
+            "batch_size": batch_size,
+            "groups": groups,
+            "repeats": repeats,
+            "threads": torch.get_num_threads(),
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+            "precision": "bfloat16" if bfloat16 else "float32",
+        },
+    }
+
+
+def _place(module: nn.Module, device: torch.device) -> nn.Module:
+    return module.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
+
+
+def _measure(
+    variants: dict[str, Step], modules: tuple[nn.Module, ...], repeats: int, device: torch.device
+) -> dict[str, float]:
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for repeat in range(repeats + 2):
+        for name, forward in variants.items():
+            for module in modules:
+                module.zero_grad(set_to_none=True)
+            synchronise(device)
+            started = time.perf_counter()
+            forward().backward()  # type: ignore[no-untyped-call]
+            synchronise(device)
+            if repeat >= 2:
+                taken[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def _largest_kernels(of: SearchSpace) -> dict[str, int]:
+    return {c.name: c.largest for c in of.choices.values() if c.kind == "kernel"}
+
+
+def _at_largest_kernels(of: SearchSpace, assignment: Assignment) -> Assignment:
+    kernels = _largest_kernels(of)
+    return Assignment(tuple({**g, **kernels} for g in assignment.groups), assignment.statistics)
+
+
+def _masks_alone(
+    of: SearchSpace, supernet: nn.Module, images: int, source: random.Random
+) -> Assignment:
+    assert isinstance(supernet, Supernet)
+    drawing = OrderedDropout(groups="image", statistics="shared", kernels="largest", widen=0.0)
+    return drawing.assignment(supernet, images, 1.0, source)
+
+
+def _kernels_alone(
+    of: SearchSpace, default: OrderedDropout, source: random.Random, groups: int
+) -> Assignment:
+    from supernet.strategies.drawing import in_runs
+
+    full = {c.name: c.largest for c in of.choices.values()}
+    kernels = [c for c in of.choices.values() if c.kind == "kernel"]
+    drawn = [{**full, **{c.name: source.choice(c.values) for c in kernels}} for _ in range(groups)]
+    return Assignment(tuple(in_runs(of, drawn, source)), "shared")

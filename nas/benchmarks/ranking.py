@@ -1,0 +1,163 @@
+"""Do the shared weights rank sub-networks as stand-alone training does?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from nas.benchmarks.supernet_quality import fixed_networks, scores, shortened
+from nas.config import Experiment, Named, load_experiment
+from nas.progress import SILENT, Reporter
+from nas.steps.network import train_network
+from nas.steps.supernet import train_supernet
+from nas.tasks.base import Task
+from nas.tasks.registry import open_task
+from nas.weights import load_supernet
+from search_spaces import Architecture, SearchSpace
+from supernet.strategies.drawing import Drawing
+
+PLAIN = Named(
+    name="ordered_dropout",
+    settings={"groups": "image", "statistics": "shared", "widen": 0.0, "keep": 0.0, "largest": 0},
+)
+"""Ordered dropout as one would write it first: every image its own, the full range at once."""
+
+
+def similar_networks(space: SearchSpace, count: int, *, share: float = 0.5) -> list[Architecture]:
+    """The same ``count`` sub-networks every time, within 2 % of ``share`` of the largest MACs."""
+    source = random.Random("ranking")
+    drawing = Drawing(widen=0.0)
+    target = share * space.describe(space.largest()).macs
+    chosen: list[Architecture] = []
+    while len(chosen) < count:
+        drawn = space.architecture(drawing.draw(space, 1.0, source))
+        if abs(space.describe(drawn).macs / target - 1) <= 0.02 and drawn not in chosen:
+            chosen.append(drawn)
+    return chosen
+
+
+def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
+    """Kendall's tau-a: concordant less discordant pairs over all pairs; ties count as neither."""
+    x, y = np.asarray(a), np.asarray(b)
+    i, j = np.triu_indices(len(x), 1)
+    return float(np.mean(np.sign(x[i] - x[j]) * np.sign(y[i] - y[j])))
+
+
+def interval(a: Sequence[float], b: Sequence[float], *, draws: int = 2000) -> tuple[float, float]:
+    """The 90 % bootstrap interval of tau over the networks."""
+    generator = np.random.default_rng(0)
+    x, y = np.asarray(a), np.asarray(b)
+    taus = []
+    for _ in range(draws):
+        # pairs of a network with its own copy say nothing: they are left out by drawing a subset
+        index = np.unique(generator.integers(0, len(x), len(x)))
+        if len(index) > 2:
+            taus.append(kendall_tau(x[index], y[index]))
+    low, high = np.quantile(taus, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def run(
+    experiment: str = "cifar10_mobilenet_v3",
+    overrides: list[str] | None = None,
+    networks: int = 12,
+    similar: int = 8,
+    steps: int = 400,
+    alone_steps: int = 400,
+    seed: int = 0,
+    supernets: dict[str, str] | None = None,
+    folder: str | None = None,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Kendall's tau of the default and of the plain strategy.
+
+    Args:
+        experiment: the recipe.
+        overrides: ``section.key=value`` for the recipe.
+        networks: sub-networks over the whole range of cost.
+        similar: sub-networks of half the largest network's MACs.
+        steps: of the training of each super-network.
+        alone_steps: of the stand-alone training of each sub-network.
+        seed: of everything that is trained.
+        supernets: label → folder of a trained super-network, in place of training them.
+        folder: keep the runs here and go on with what is there.
+        reporter: shows progress.
+    """
+    base = load_experiment(experiment, overrides or [])
+    task = open_task(base)
+    space = base.search_space()
+    spread = fixed_networks(space, networks)
+    alike = similar_networks(space, similar)
+    with TemporaryDirectory() as temporary:
+        root = Path(folder) if folder else Path(temporary)
+        alone = [
+            _alone(base, task, a, root / "alone", f"network{i}", alone_steps, seed, reporter)
+            for i, a in enumerate([*spread, *alike])
+        ]
+        rows = {}
+        trained = supernets or dict.fromkeys(("default", "plain"), "")
+        for label, path in trained.items():
+            if not path:
+                named = PLAIN if label == "plain" else base.supernet.strategy
+                shortened_to = shortened(base, task, named, steps, base.supernet.lr, seed)
+                train_supernet(shortened_to, root / label, resume=True, reporter=reporter)
+                path = str(root / label / "supernet")
+            shared = scores(
+                load_supernet(Path(path), expected=space), [*spread, *alike], task, base
+            )
+            rows[label] = {
+                "whole_range": _row(shared[:networks], alone[:networks]),
+                "similar_cost": _row(shared[networks:], alone[networks:]),
+                "shared_scores": shared,
+            }
+    return {
+        "name": "ranking",
+        "value": next(iter(rows.values()))["whole_range"]["tau"],
+        "unit": "Kendall's tau",
+        "details": {
+            "supernets": rows,
+            "alone_scores": alone,
+            "macs": [space.describe(a).macs for a in [*spread, *alike]],
+            "steps": steps,
+            "alone_steps": alone_steps,
+            "seed": seed,
+        },
+    }
+
+
+def _row(shared: Sequence[float], alone: Sequence[float]) -> dict[str, float]:
+    low, high = interval(shared, alone)
+    return {"tau": kendall_tau(shared, alone), "low": low, "high": high}
+
+
+def _alone(
+    base: Experiment,
+    task: Task,
+    architecture: Architecture,
+    out: Path,
+    name: str,
+    steps: int,
+    seed: int,
+    reporter: Reporter,
+) -> float:
+    per_epoch = task.train_images // base.train.batch_size
+    epochs = -(-steps // per_epoch)
+    train = base.train.model_copy(
+        update={
+            "epochs": epochs,
+            "steps_per_epoch": -(-steps // epochs),
+            "warmup_epochs": 0.1 * epochs,
+            "validate_epochs": 0,
+            "weights": "scratch",
+        }
+    )
+    experiment = base.model_copy(update={"train": train, "seed": seed})
+    result = train_network(experiment, architecture, out, name=name, resume=True, reporter=reporter)
+    value = float(result["scores"]["holdout"]["value"])
+    reporter.say(f"{name}: {value:.4f}")
+    return value
