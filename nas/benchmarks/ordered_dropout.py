@@ -56,8 +56,10 @@ def run(
     groups = batch_size if default.groups == "image" else default.groups
     if batch_size % groups:
         raise UserError(f"a batch of {batch_size} images is not a multiple of {groups} groups")
-    supernet = _place(Supernet(of), device)
-    plain = _place(CompactNetwork(of.describe(of.largest())), device)
+    supernet = Supernet(of)
+    plain = CompactNetwork(of.describe(of.largest()))
+    for module in (supernet, plain):
+        module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch_size, *of.input_shape, generator=generator)
     images = images.to(device).to(memory_format=torch.channels_last)
@@ -79,7 +81,7 @@ def run(
             supernet, _at_largest_kernels(of, default.assignment(supernet, batch_size, 1.0, source))
         ),
         "own statistics alone": lambda: step(supernet, Assignment((of.largest(),) * groups)),
-        "masks alone": lambda: step(supernet, _masks_alone(of, supernet, batch_size, source)),
+        "masks alone": lambda: step(supernet, _masks_alone(supernet, batch_size, source)),
         "kernels alone": lambda: step(supernet, _kernels_alone(of, default, source, groups)),
     }
     medians = _measure(variants, (supernet, plain), repeats, device)
@@ -101,10 +103,6 @@ def run(
             "precision": "bfloat16" if bfloat16 else "float32",
         },
     }
-
-
-def _place(module: nn.Module, device: torch.device) -> nn.Module:
-    return module.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload, no-any-return]
 
 
 def _measure(
@@ -133,10 +131,7 @@ def _at_largest_kernels(of: SearchSpace, assignment: Assignment) -> Assignment:
     return Assignment(tuple({**g, **kernels} for g in assignment.groups), assignment.statistics)
 
 
-def _masks_alone(
-    of: SearchSpace, supernet: nn.Module, images: int, source: random.Random
-) -> Assignment:
-    assert isinstance(supernet, Supernet)
+def _masks_alone(supernet: Supernet, images: int, source: random.Random) -> Assignment:
     drawing = OrderedDropout(groups="image", statistics="shared", kernels="largest", widen=0.0)
     return drawing.assignment(supernet, images, 1.0, source)
 

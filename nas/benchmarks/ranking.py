@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nas.benchmarks.supernet_quality import fixed_networks, scores, shortened
 from nas.config import Experiment, Named, load_experiment
@@ -41,7 +42,7 @@ def similar_networks(space: SearchSpace, count: int, *, share: float = 0.5) -> l
     return chosen
 
 
-def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
+def kendall_tau(a: ArrayLike, b: ArrayLike) -> float:
     """Kendall's tau-a: concordant less discordant pairs over all pairs; ties count as neither."""
     x, y = np.asarray(a), np.asarray(b)
     i, j = np.triu_indices(len(x), 1)
@@ -99,7 +100,7 @@ def run(
             _alone(base, task, a, root / "alone", f"network{i}", alone_steps, seed, reporter)
             for i, a in enumerate([*spread, *alike])
         ]
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         trained = supernets or dict.fromkeys(("default", "plain"), "")
         for label, path in trained.items():
             if not path:
