@@ -40,11 +40,20 @@ class CostModel(Protocol):
     Two real sides: a measured or imported table, and a fitted device model.
     """
 
-    resource: str
-    """``latency`` first; ``energy`` or ``memory`` fit the same schema."""
-    unit: str
-    """``ms`` for latency."""
-    device: DeviceInfo
+    @property
+    def resource(self) -> str:
+        """``latency`` first; ``energy`` or ``memory`` fit the same schema."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """``ms`` for latency."""
+        ...
+
+    @property
+    def device(self) -> DeviceInfo:
+        """What the costs belong to."""
+        ...
 
     @property
     def identity(self) -> str:
