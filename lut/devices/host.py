@@ -1,0 +1,178 @@
+"""This machine: LiteRT's interpreter with XNNPACK, one thread."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lut.cost import DeviceInfo, Precision
+from lut.devices.base import Measurement, Progress, ProgressCallback, ResultCallback
+from search_spaces import UserError
+
+
+class HostDevice:
+    """Times files in this process.
+
+    A file is run in blocks of calls of about ``block_seconds``; its latency is the median over
+    the blocks. Blocks end early at ``max_blocks``, or once ``seconds`` are used. A block in
+    which this thread lost the core for more than 2 % of the time is measured again.
+
+    Args:
+        seconds: measuring time for one file, warm-up not counted.
+        min_blocks: blocks that are measured however long they take.
+        max_blocks: blocks after which it is enough.
+        block_seconds: length of a block, far above the clock's resolution.
+        warm_up: calls before the first block.
+    """
+
+    name = "host"
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 0.05,
+        min_blocks: int = 5,
+        max_blocks: int = 25,
+        block_seconds: float = 0.0005,
+        warm_up: int = 2,
+    ) -> None:
+        self.seconds = seconds
+        self.min_blocks = min_blocks
+        self.max_blocks = max_blocks
+        self.block_seconds = block_seconds
+        self.warm_up = warm_up
+        self.cache_bytes = private_cache()
+
+    def info(self, precision: Precision = "float32") -> DeviceInfo:
+        return DeviceInfo(
+            name=self.name,
+            description=cpu_model(),
+            cores="one core, not pinned",
+            threads=1,
+            runtime="LiteRT XNNPACK",
+            runtime_version=runtime_version(),
+            precision=precision,
+            provenance="measured",
+        )
+
+    def measure(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        on_result: ResultCallback | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> dict[str, Measurement]:
+        results: dict[str, Measurement] = {}
+        start = time.monotonic()
+        for done, name in enumerate(files):
+            results[name] = self.time(files[name])
+            if on_result is not None:
+                on_result(name, results[name])
+            if on_progress is not None:
+                spent = time.monotonic() - start
+                left = spent / (done + 1) * (len(files) - done - 1)
+                on_progress(Progress(done + 1, len(files), left))
+        return results
+
+    def time(self, content: bytes) -> Measurement:
+        """Time one file.
+
+        Raises:
+            UserError: the runtime is missing or refuses the file.
+        """
+        interpreter = open_interpreter(content)
+        generator = np.random.default_rng(0)
+        for detail in interpreter.get_input_details():
+            shape, dtype = detail["shape"], np.dtype(detail["dtype"])
+            value: np.ndarray[Any, Any] = generator.random(shape, dtype=np.float32)
+            if dtype.kind in "iu":
+                value = (value * 200 - 100).astype(dtype)
+            interpreter.set_tensor(detail["index"], value)
+        clock, invoke = time.perf_counter, interpreter.invoke
+        begin = clock()
+        for _ in range(self.warm_up):
+            begin = clock()
+            invoke()
+        once = clock() - begin
+        calls = max(1, round(self.block_seconds / max(once, 1e-7)))
+        blocks: list[float] = []
+        disturbed: list[float] = []
+        deadline = clock() + self.seconds
+        patience = deadline + 4 * self.seconds
+        while len(blocks) < self.max_blocks:
+            own = time.thread_time()
+            begin = clock()
+            for _ in range(calls):
+                invoke()
+            end = clock()
+            waited = (end - begin) - (time.thread_time() - own)
+            kept = waited < 0.02 * (end - begin) + _CLOCK
+            (blocks if kept else disturbed).append((end - begin) / calls * 1e3)
+            if end > deadline and (len(blocks) >= self.min_blocks or end > patience):
+                break
+        if len(blocks) < self.min_blocks:
+            blocks = sorted(blocks + disturbed)[: self.min_blocks]
+        low, _, high = statistics.quantiles(blocks, n=4)
+        return Measurement(statistics.median(blocks), (high - low) / 2, len(blocks))
+
+
+_CLOCK = 5e-6
+"""Seconds that reading the two clocks may take."""
+
+
+def open_interpreter(content: bytes, **options: Any) -> Any:
+    """A LiteRT interpreter of a file, one thread, memory allocated.
+
+    Raises:
+        UserError: ai-edge-litert is missing, or cannot read the file.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise UserError(
+            "measuring on this machine needs ai-edge-litert: pip install ai-edge-litert"
+        ) from None
+    try:
+        interpreter = Interpreter(model_content=content, num_threads=1, **options)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"LiteRT cannot run the file: {str(error).splitlines()[0]}") from None
+    return interpreter
+
+
+def cpu_model() -> str:
+    """The processor as the system names it, with its instruction sets where known."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def runtime_version() -> str:
+    """The version of ai-edge-litert, ``none`` where it is not installed."""
+    try:
+        return version("ai-edge-litert")
+    except PackageNotFoundError:
+        return "none"
+
+
+def private_cache() -> int:
+    """Bytes of the level-2 cache of the first core, 0 where unknown."""
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            if (index / "level").read_text().strip() == "2":
+                size = (index / "size").read_text().strip()
+                return int(size[:-1]) * {"K": 1 << 10, "M": 1 << 20}[size[-1]]
+        except (OSError, ValueError, KeyError):
+            continue
+    return 0

@@ -1,0 +1,97 @@
+"""Files that show what an operation costs inside a network.
+
+An operation timed alone, again and again, finds weights, input and output in the cache, and
+pays for a call of the runtime. A probe puts it where a network would have it:
+
+- a matrix-vector product first streams as many bytes as the rest of a network would, so that
+  the operation's weights are as cold as they would be;
+- every input is written just before by a producer that reads next to nothing itself;
+- there are several copies, each with weights of its own; one corner of every output is kept,
+  so that nothing is left out as unused.
+
+The probe's base is the same file without the operation, the corners taken of the inputs. The
+cost of the operation is the difference of the two times over the number of copies; what both
+have in common, the call of the runtime too, drops out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from lut.tflite.lowering import lower, nhwc, random_weights
+from lut.tflite.model import Array, ModelBuilder, pack
+from search_spaces import Operation
+from search_spaces.operation import Shape
+
+_COLUMNS = 512
+"""Inputs of the streaming product; its outputs follow from the bytes to stream."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a probe imitates; part of a table's conditions.
+
+    ``stream_bytes`` are read before the copies run: at least a network's weights and
+    activations, at most twice the private cache, beyond which nothing changes.
+    """
+
+    stream_bytes: int
+
+
+def probe(operation: Operation, copies: int, around: Surroundings) -> bytes:
+    """``copies`` of an operation, each on inputs of its own, see the module."""
+    return _file(operation.input_shapes, copies, around, operation)
+
+
+def base(shapes: tuple[Shape, ...], copies: int, around: Surroundings) -> bytes:
+    """What `probe` of an operation with these input shapes contains beside the operation."""
+    return _file(shapes, copies, around, None)
+
+
+def _file(
+    shapes: tuple[Shape, ...], copies: int, around: Surroundings, operation: Operation | None
+) -> bytes:
+    b = ModelBuilder("probe")
+    rows = max(8, around.stream_bytes // (4 * _COLUMNS))
+    vector = b.tensor("vector", (1, 1, 1, _COLUMNS))
+    streamed = b.operator(
+        "FULLY_CONNECTED",
+        [vector, b.constant("stream", _noise((rows, _COLUMNS))), b.constant("z", _noise((rows,)))],
+        "streamed",
+        (1, 1, 1, rows),
+        "FullyConnectedOptions",
+        keepNumDims=True,
+    )
+    sources = [
+        (
+            b.tensor(f"row{i}", (1, 1, 1, shape[0])),
+            b.tensor(f"map{i}", (1, shape[1], shape[2], 1)),
+        )
+        for i, shape in enumerate(shapes)
+    ]
+    outputs = [_corner(b, streamed, "streamed/corner")]
+    generator = np.random.default_rng(0)
+    for copy in range(copies):
+        inputs = [
+            b.operator("ADD", sources[i], f"input{i}.{copy}", nhwc(shape), "AddOptions")
+            for i, shape in enumerate(shapes)
+        ]
+        if operation is not None:
+            weights = random_weights(operation, generator)
+            inputs = [lower(b, operation, inputs, weights, f"copy{copy}")]
+        outputs += [_corner(b, x, f"corner{copy}.{i}") for i, x in enumerate(inputs)]
+    return pack(b.model([vector, *(t for pair in sources for t in pair)], outputs))
+
+
+def _corner(b: ModelBuilder, x: int, name: str) -> int:
+    begin = b.constant("begin", np.zeros(4, dtype=np.int32))
+    size = b.constant("size", np.ones(4, dtype=np.int32))
+    return b.operator("SLICE", [x, begin, size], name, (1, 1, 1, 1), "SliceOptions")
+
+
+@lru_cache(maxsize=4)
+def _noise(shape: tuple[int, ...]) -> Array:
+    return np.random.default_rng(1).standard_normal(shape, dtype=np.float32) * np.float32(0.01)
