@@ -55,14 +55,14 @@ def tradeoff_svg(
     """
     families: list[tuple[str, str, list[tuple[float, Score]]]] = []
     marks: list[tuple[Compared, float, Score]] = []
-    for i, run in enumerate(runs):
+    for run in runs:
         for search in run.searches:
             points = [
                 (member.metrics[metric], member.score)
                 for member in search.family
                 if metric in member.metrics and member.score is not None
             ]
-            families.append((f"{run.name}, {search.name}", f"series-{i % 4}", points))
+            families.append((f"{run.name}, {search.name}", f"series-{len(families) % 4}", points))
         for row in run.compared:
             value = row.metric(metric)
             if value is not None and row.score is not None:

@@ -208,10 +208,10 @@ def _tradeoff(runs: Sequence[Run]) -> str:
         '<path class="curve series-{0}" d="M0 7H18"/><circle class="dot series-{0}" cx="9" '
         'cy="7" r="3.5"/>'
     )
+    searches = [(run, search) for run in runs for search in run.searches]
     families = [
         (line.format(i % 4), f"{run.name}, {search.name}: one network an iteration")
-        for i, run in enumerate(runs)
-        for search in run.searches
+        for i, (run, search) in enumerate(searches)
         if search.family
     ]
     note = ""
