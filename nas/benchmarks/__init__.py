@@ -18,6 +18,7 @@ BENCHMARKS = {
     "candidate-evaluation": "nas.benchmarks.candidate_evaluation",
     "ordered-dropout": "nas.benchmarks.ordered_dropout",
     "ranking": "nas.benchmarks.ranking",
+    "recalibration": "nas.benchmarks.recalibration",
     "supernet-quality": "nas.benchmarks.supernet_quality",
     "training-throughput": "nas.benchmarks.training_throughput",
 }

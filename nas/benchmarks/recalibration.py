@@ -1,0 +1,80 @@
+"""How many images the batch statistics of a candidate need."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from nas.benchmarks.ranking import kendall_tau
+from nas.benchmarks.supernet_quality import fixed_networks, synchronise
+from nas.config import load_experiment
+from nas.evaluation import evaluate
+from nas.progress import SILENT, Reporter
+from nas.steps.common import prepare
+from nas.steps.supernet import train_supernet
+from nas.tasks.registry import open_task
+from nas.weights import load_supernet
+from supernet import extract, recalibrate
+
+
+def run(
+    experiment: str = "cifar10_mobilenet_v3",
+    overrides: list[str] | None = None,
+    supernet: str | None = None,
+    images: list[int] | None = None,
+    networks: int = 20,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Score and time of the fixed sub-networks against the number of recalibration images.
+
+    Args:
+        experiment: the recipe.
+        overrides: ``section.key=value`` for the recipe.
+        supernet: folder of a trained super-network; None trains the recipe's in ``runs/``.
+        images: numbers to compare; the largest is the reference that ranks are compared with.
+        networks: sub-networks over the whole range of cost.
+        reporter: shows progress.
+    """
+    base = load_experiment(experiment, overrides or [])
+    device = prepare(base)
+    task = open_task(base)
+    space = base.search_space()
+    if supernet is None:
+        out = Path("runs") / base.name
+        train_supernet(base, out, resume=True, reporter=reporter)
+        supernet = str(out / "supernet")
+    shared = load_supernet(Path(supernet), expected=space).to(device)
+    fixed = fixed_networks(space, networks)
+    rows: dict[int, dict[str, Any]] = {}
+    for count in images or [128, 512, 2048, 4096]:
+        batches = [x.to(device) for x in task.calibration(count, base.search.batch_size)]
+        values, seconds = [], []
+        for architecture in fixed:
+            network = extract(shared, architecture)
+            started = time.perf_counter()
+            recalibrate(network, batches)
+            synchronise(device)
+            seconds.append(time.perf_counter() - started)
+            evaluation = evaluate(network, task, task.holdout, batch_size=base.search.batch_size)
+            values.append(evaluation.score.value)
+        rows[count] = {
+            "mean": statistics.mean(values),
+            "seconds": statistics.mean(seconds),
+            "scores": values,
+        }
+        reporter.say(f"{count} images: mean {rows[count]['mean']:.3f}")
+    reference = rows[max(rows)]["scores"]
+    for row in rows.values():
+        row["tau_to_most"] = kendall_tau(row["scores"], reference)
+        row["largest_change"] = max(
+            abs(a - b) for a, b in zip(row["scores"], reference, strict=True)
+        )
+    default = base.search.recalibration_images
+    return {
+        "name": "recalibration",
+        "value": rows[default]["mean"] if default in rows else rows[max(rows)]["mean"],
+        "unit": task.unit,
+        "details": {"score": task.score_name, "default_images": default, "images": rows},
+    }
