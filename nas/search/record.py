@@ -280,6 +280,20 @@ class Record:
 
         return patiently(write, self.url)
 
+    def release(self, slot: Slot) -> None:
+        """Give a claim back unfinished."""
+
+        def write() -> None:
+            with self._transaction() as connection:
+                connection.execute(
+                    sa.update(TRIALS)
+                    .where(TRIALS.c.trial_id == slot.trial)
+                    .where(TRIALS.c.state == TrialState.RUNNING)
+                    .values(state=TrialState.WAITING)
+                )
+
+        patiently(write, self.url)
+
     def renew(self, trial: int) -> None:
         """Say that a claim's worker is alive."""
         with self._transaction() as connection:

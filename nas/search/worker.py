@@ -128,6 +128,10 @@ class Worker:
         except CandidateFailed as failure:
             seconds = time.perf_counter() - started
             self.record.fail(slot, str(failure), seconds)
+        except BaseException:
+            # interrupted or broken: nobody has to wait for this claim to expire
+            self.record.release(slot)
+            raise
         else:
             seconds = time.perf_counter() - started
             self._store(slot, candidate, evaluation)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nas.optimizers.base import Candidate, Member
-from nas.search.evaluators.base import CandidateFailed, Evaluation
-from nas.tasks.base import Batch, Split, Task
-from search_spaces import Network
+from nas.search.evaluators.base import Evaluation
+from nas.search.evaluators.holdout import BatchSize, Holdout, score
+from nas.tasks.base import Task
 from supernet import Supernet, extract, recalibrate
 
-GROWTH = 4
-"""A small network's batches are at most so many times those of the largest."""
+CALIBRATION_BATCH = 128
+"""Images in one batch of the statistics; part of what decides a score."""
 
 
 class SharedWeights:
@@ -29,7 +28,7 @@ class SharedWeights:
         supernet: the shared weights; never changed.
         task: data and score.
         recalibration_images: training images for the batch statistics.
-        batch_size: of the largest network.
+        batch_size: the most images at once for the largest network.
         device: where to evaluate.
         weights: an identity of the weights (a hash), so that workers can tell theirs are equal.
         cache_bytes: limit of the prepared hold-out.
@@ -56,11 +55,11 @@ class SharedWeights:
         self.batch_size = batch_size
         self._weights = weights or fingerprint(supernet)
         self._calibration = [
-            images.to(self.device) for images in task.calibration(recalibration_images, batch_size)
+            images.to(self.device)
+            for images in task.calibration(recalibration_images, CALIBRATION_BATCH)
         ]
-        self._holdout = Holdout(task.holdout, self.device, cache_bytes)
-        space = supernet.space
-        self._widest = peak(space.describe(space.largest()))
+        self.holdout = Holdout(task.holdout, self.device, cache_bytes)
+        self.batch_sizes = BatchSize(supernet.space, batch_size, self.device)
 
     def evaluate(self, candidate: Candidate) -> Evaluation:
         """Score and loss on the whole hold-out split, after recalibration."""
@@ -69,19 +68,9 @@ class SharedWeights:
             network = extract(self.supernet, candidate.architecture)
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             recalibrate(network, self._calibration)
-            network.eval()
-            meter = self.task.meter("holdout")
-            for images, targets in self._holdout.batches(self.images_at_once(network.network)):
-                meter.update(network(images), targets)
-        found = meter.evaluation()
-        if not torch.isfinite(torch.tensor([found.score.value, found.loss])).all():
-            raise CandidateFailed(f"score {found.score.value}, loss {found.loss}")
-        return Evaluation(found.score.value, found.loss, time.perf_counter() - started)
-
-    def images_at_once(self, network: Network) -> int:
-        """The batch size of a network, a function of the network alone."""
-        factor = min(GROWTH, self._widest // max(1, peak(network)))
-        return self.batch_size * max(1, factor)
+        size = self.batch_sizes.of(network.network)
+        value, loss = score(network, self.task, self.holdout, size)
+        return Evaluation(value, loss, time.perf_counter() - started)
 
     def advance(self, winner: Member) -> None:
         """Nothing: the weights are shared."""
@@ -97,46 +86,8 @@ class SharedWeights:
         }
 
 
-class Holdout:
-    """The hold-out split on a device, prepared once where it fits into ``limit`` bytes."""
-
-    def __init__(self, split: Split, device: torch.device, limit: int) -> None:
-        self._split = split
-        self._device = device
-        self._cached: tuple[Tensor, Tensor] | None = None
-        first = next(iter(split.batches(1)))
-        if len(split) * sum(t.nbytes for t in first) <= limit:
-            parts = [(x.to(device), y.to(device)) for x, y in split.batches(1024)]
-            images, targets = zip(*parts, strict=True)
-            self._cached = (
-                torch.cat(images).contiguous(memory_format=torch.channels_last),
-                torch.cat(targets),
-            )
-
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Every image once, in order."""
-        if self._cached is None:
-            for images, targets in self._split.batches(size):
-                yield images.to(self._device), targets.to(self._device)
-            return
-        images, targets = self._cached
-        for start in range(0, len(targets), size):
-            yield images[start : start + size], targets[start : start + size]
-
-
-def peak(network: Network) -> int:
-    """The largest input and output of any operation, in elements of one image."""
-
-    def size(shape: tuple[int, int, int]) -> int:
-        return shape[0] * shape[1] * shape[2]
-
-    return max(sum(map(size, o.input_shapes)) + size(o.output_shape) for o in network.operations)
-
-
 def fingerprint(module: torch.nn.Module) -> str:
     """A hash of a module's weights and statistics."""
-    import hashlib
-
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(name.encode())
