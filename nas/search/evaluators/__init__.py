@@ -1,7 +1,5 @@
-"""Who scores candidates: the shared weights, or short fine-tuning."""
+"""Who scores candidates: shared weights, or short fine-tuning. Importing this needs no torch."""
 
 from nas.search.evaluators.base import CandidateFailed, Evaluation, Evaluator
-from nas.search.evaluators.fine_tuning import FineTuning
-from nas.search.evaluators.shared_weights import SharedWeights
 
-__all__ = ["CandidateFailed", "Evaluation", "Evaluator", "FineTuning", "SharedWeights"]
+__all__ = ["CandidateFailed", "Evaluation", "Evaluator"]
