@@ -41,6 +41,11 @@ def sqlite_path(url: str) -> Path | None:
     return Path(parsed.database or "")
 
 
+def shown(url: str) -> str:
+    """The URL as it may be printed, its password hidden."""
+    return sa.make_url(url).render_as_string()
+
+
 def storage(url: str) -> optuna.storages.RDBStorage:
     """Optuna's view of the database; makes its tables where they are missing.
 
@@ -50,7 +55,7 @@ def storage(url: str) -> optuna.storages.RDBStorage:
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=_options(url))
     except ImportError as error:
-        raise UserError(f"{url}: the database's driver is missing ({error})") from None
+        raise UserError(f"{shown(url)}: the database's driver is missing ({error})") from None
 
 
 def engine(url: str) -> sa.Engine:
@@ -84,12 +89,11 @@ def patiently(action: Callable[[], T], url: str) -> T:
             if isinstance(error, IntegrityError | ProgrammingError):
                 raise
             reason = " ".join(str(getattr(error, "orig", error.__cause__) or error).split())[:200]
-            shown = sa.make_url(url).render_as_string()  # hides the password
             if sqlite_path(url) is not None and "locked" not in reason:
-                raise UserError(f"{shown}: cannot be used as a study ({reason})") from error
+                raise UserError(f"{shown(url)}: cannot be used as a study ({reason})") from error
             if pause is None:
                 raise UserError(
-                    f"{shown}: the database does not answer ({reason}); when it does, go on with "
+                    f"{shown(url)}: the database does not answer ({reason}); when it does, go on with "
                     "--resume"
                 ) from error
             time.sleep(pause)

@@ -30,7 +30,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from nas.optimizers.base import Candidate
-from nas.search.database import engine, patiently, quiet, sqlite_path, storage
+from nas.search.database import engine, patiently, quiet, shown, sqlite_path, storage
 from nas.search.evaluators.base import Evaluation
 from nas.search.worker_names import is_dead
 from search_spaces import SearchSpace, UserError
@@ -139,10 +139,10 @@ class Record:
         if len(found) != 1:
             known = ", ".join(s.study_name for s in summaries) or "none"
             what = f"no study {name!r}" if name else "more or less than one study"
-            raise UserError(f"{url}: {what}; it holds: {known}")
+            raise UserError(f"{shown(url)}: {what}; it holds: {known}")
         record = cls(url, found[0]._study_id, found[0].study_name)
         if "identity" not in record.attributes():
-            raise UserError(f"{url}: study {record.name!r} was not written by a search")
+            raise UserError(f"{shown(url)}: study {record.name!r} was not written by a search")
         return record
 
     def attributes(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from nas.metrics.budgets import show
 from nas.optimizers.base import Optimizer
 from nas.progress import SILENT, Reporter
-from nas.search.database import sqlite_url
+from nas.search.database import shown, sqlite_url
 from nas.search.evaluators.base import Evaluator
 from nas.search.record import Direction, Record
 from nas.search.result import SearchResult, score_of, tables_of, version
@@ -120,7 +120,7 @@ def run_search(
         record.set_attributes({"seconds": before + wall})
         if not finished:
             assert signals.signum is not None
-            raise Stopped(signals.signum, f"the study is at {url}")
+            raise Stopped(signals.signum, f"the study is at {shown(url)}")
         result = SearchResult(
             name=name,
             optimizer=optimizer.name,
@@ -234,7 +234,7 @@ def _open(
     _check_identity(record, stored["identity"], own)
     if not resume and record.slots(0):
         raise UserError(
-            f"{url}: study {name!r} holds a search already; go on with --resume, or choose "
+            f"{shown(url)}: study {name!r} holds a search already; go on with --resume, or choose "
             "another --name"
         )
     return record
@@ -244,7 +244,7 @@ def _check_identity(record: Record, stored: Mapping[str, Any], own: Mapping[str,
     for key in own:
         if stored.get(key) != own[key]:
             raise UserError(
-                f"{record.url}: study {record.name!r} belongs to a search with another {key} "
+                f"{shown(record.url)}: study {record.name!r} belongs to a search with another {key} "
                 f"({_difference(stored.get(key), own[key])}); choose another --name or --out"
             )
 

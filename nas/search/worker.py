@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nas.optimizers.base import Candidate, Member, Optimizer, Result
+from nas.search.database import shown
 from nas.search.evaluators.base import CandidateFailed, Evaluation, Evaluator
 from nas.search.record import RENEW_SECONDS, Record, Slot
 from nas.search.worker_names import this_worker
@@ -153,7 +154,7 @@ class Worker:
         )
         if not same:
             raise UserError(
-                f"{self.record.url}: iteration {self.optimizer.iteration} of study "
+                f"{shown(self.record.url)}: iteration {self.optimizer.iteration} of study "
                 f"{self.record.name!r} holds other candidates than these settings propose; "
                 "use another --out or --name"
             )
