@@ -93,8 +93,8 @@ def patiently(action: Callable[[], T], url: str) -> T:
                 raise UserError(f"{shown(url)}: cannot be used as a study ({reason})") from error
             if pause is None:
                 raise UserError(
-                    f"{shown(url)}: the database does not answer ({reason}); when it does, go on with "
-                    "--resume"
+                    f"{shown(url)}: the database does not answer ({reason}); "
+                    "when it does, go on with --resume"
                 ) from error
             time.sleep(pause)
     raise AssertionError

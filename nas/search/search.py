@@ -244,8 +244,8 @@ def _check_identity(record: Record, stored: Mapping[str, Any], own: Mapping[str,
     for key in own:
         if stored.get(key) != own[key]:
             raise UserError(
-                f"{shown(record.url)}: study {record.name!r} belongs to a search with another {key} "
-                f"({_difference(stored.get(key), own[key])}); choose another --name or --out"
+                f"{shown(record.url)}: study {record.name!r} belongs to a search with another "
+                f"{key} ({_difference(stored.get(key), own[key])}); choose another --name or --out"
             )
 
 
