@@ -11,10 +11,10 @@ from typing import Any
 
 from nas.metrics.budgets import show
 from nas.optimizers.base import Optimizer
-from nas.progress import SILENT, Reporter
+from nas.progress import SILENT, Bar, Reporter
 from nas.search.database import shown, sqlite_url
 from nas.search.evaluators.base import Evaluator
-from nas.search.record import Direction, Record
+from nas.search.record import Direction, Record, Slot
 from nas.search.result import SearchResult, score_of, tables_of, version
 from nas.search.worker import Closed, OnIteration, Worker
 from nas.training.interrupt import Stopped, stop_on_signal
@@ -77,6 +77,11 @@ def run_search(
         _others(workers - 1, worker_command, url, name, folder),
         reporter.work(f"search {name}", 1.0) as bar,
     ):
+        progress = _Progress(bar)
+
+        def evaluated(slot: Slot) -> None:
+            share = 1 / len(optimizer.ask())
+            progress.to(progress.done + share / (optimizer.iterations + 1))
 
         def closed(iteration: Closed) -> None:
             failed = [slot for slot in iteration.slots if slot.score is None]
@@ -104,7 +109,7 @@ def run_search(
                     f"iteration {at}: {evaluator.score_name} {winner.score:.4g}, "
                     f"{metric.name} {show(metric, winner.metrics[metric.name])}"
                 )
-            bar.advance(_step(optimizer))
+            progress.to((iteration.iteration + 1) / (optimizer.iterations + 1))
             on_iteration(iteration)
 
         worker = Worker(
@@ -112,11 +117,13 @@ def run_search(
             optimizer,
             evaluator,
             on_iteration=closed,
+            on_candidate=evaluated,
             stop=lambda: signals.signum is not None,
         )
         before = _seconds(record)
         finished = worker.run()
         wall = time.perf_counter() - started
+        progress.to(1.0 if finished else progress.done)
         record.set_attributes({"seconds": before + wall})
         if not finished:
             assert signals.signum is not None
@@ -262,9 +269,18 @@ def _seconds(record: Record) -> float:
     return float(record.attributes().get("seconds", 0.0))
 
 
-def _step(optimizer: Optimizer) -> float:
-    """How far one more iteration brings the search, as a fraction of all of it."""
-    return 1 / (optimizer.iterations + 1)
+class _Progress:
+    """A bar that is told how much is done in all; a descent may end before its last iteration."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self.done = 0.0
+
+    def to(self, done: float) -> None:
+        """So large a part of the search is done."""
+        if done > self.done:
+            self._bar.advance(min(1.0, done) - self.done)
+            self.done = min(1.0, done)
 
 
 @contextmanager
