@@ -100,6 +100,9 @@ class SearchSection(Section):
     """mcd, netadapt, random, nsga2 or tpe."""
     optimizers: dict[str, dict[str, Any]] = {}
     """Settings of each optimizer, by its name; what is left out has the optimizer's default."""
+    evaluator: Named | None = None
+    """How candidates are scored: shared_weights, or fine_tuning (steps, lr and further settings);
+    None for what belongs to the optimizer."""
     metric: str = "latency"
     """The metric that is descended: latency, macs, params or one of ``metrics``."""
     budget: str = "50%"

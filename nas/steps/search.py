@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lut.cost import CostModel
-from nas.config import Experiment, parse_experiment
+from nas.config import Experiment, Named, parse_experiment
 from nas.files import read_json
 from nas.metrics import absolute_budgets, metric, split_budgets
 from nas.optimizers import Optimizer, Problem, optimizer
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT, claim
-from nas.search import Evaluator, SearchResult, SharedWeights, join_search, run_search
+from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
 from nas.steps.common import prepare
 from nas.tasks.registry import open_task
-from nas.weights import load_supernet
-from search_spaces import UserError
+from nas.weights import load_network, load_supernet
+from search_spaces import UserError, unknown
 
 NAME = "main"
 """The name of a search where the user gives none."""
@@ -53,14 +54,20 @@ def search(
     weights = supernet or out / "supernet"
     problem = problem_of(experiment)
     optimizer_for(experiment, problem)  # refuses what cannot work before anything is written
+    builder_of(experiment)
     if not weights.exists():
         raise UserError(
-            f"{weights}: no super-network; run nas train-supernet first, or give --supernet PATH"
+            f"{weights}: no weights to search with; run nas train-supernet first, or give "
+            "--supernet PATH"
         )
     if claim(folder, experiment, ("supernet", "search"), resume=resume):
         return read_json(folder / RESULT)
-    evaluator = evaluator_of(experiment, weights)
-    stored = {"experiment": experiment.to_dict(), "supernet": str(weights.resolve())}
+    evaluator = evaluator_of(experiment, weights, folder)
+    stored = {
+        "experiment": experiment.to_dict(),
+        "supernet": str(weights.resolve()),
+        "folder": str(folder.resolve()),
+    }
     result = run_search(
         optimizer_for(experiment, problem, evaluator),
         evaluator,
@@ -89,7 +96,7 @@ def join(url: str, *, name: str | None = None, reporter: Reporter = SILENT) -> d
 
     def build(stored: Mapping[str, Any]) -> tuple[Optimizer, Evaluator]:
         experiment = parse_experiment(stored["experiment"], where=url)
-        evaluator = evaluator_of(experiment, Path(stored["supernet"]))
+        evaluator = evaluator_of(experiment, Path(stored["supernet"]), Path(stored["folder"]))
         return optimizer_for(experiment, problem_of(experiment), evaluator), evaluator
 
     evaluated = join_search(url, build, name=name, reporter=reporter)
@@ -134,21 +141,88 @@ def optimizer_for(
     return optimizer(section.optimizer, problem, **section.optimizers.get(section.optimizer, {}))
 
 
-def evaluator_of(experiment: Experiment, weights: Path) -> Evaluator:
-    """The evaluator of an experiment's search.
+def evaluator_of(experiment: Experiment, weights: Path, folder: Path) -> Evaluator:
+    """The evaluator of an experiment's search, its weights and data read.
 
     Raises:
-        UserError: the super-network is missing, or is one of another space.
+        UserError: the weights are missing, broken or of another space.
     """
+    build, settings = builder_of(experiment)
+    return build(experiment, weights, folder, **settings)
+
+
+def builder_of(experiment: Experiment) -> tuple[Callable[..., Evaluator], Mapping[str, Any]]:
+    """What makes the evaluator, and its settings.
+
+    Raises:
+        UserError: an unknown evaluator or setting.
+    """
+    section = experiment.search
+    chosen = section.evaluator or Named(name=BELONGS.get(section.optimizer, "shared_weights"))
+    if chosen.name not in EVALUATORS:
+        raise unknown("evaluator", chosen.name, EVALUATORS)
+    build = EVALUATORS[chosen.name]
+    known = list(inspect.signature(build).parameters)[3:]
+    for key in chosen.settings:
+        if key not in known:
+            raise unknown(f"setting of evaluator {chosen.name}", key, known)
+    return build, chosen.settings
+
+
+def shared_weights(experiment: Experiment, weights: Path, folder: Path) -> Evaluator:
+    """Scores from a super-network, nothing is trained."""
     device = prepare(experiment)
-    module = load_supernet(weights, expected=experiment.search_space())
     return SharedWeights(
-        module,
+        load_supernet(weights, expected=experiment.search_space()),
         open_task(experiment),
         recalibration_images=experiment.search.recalibration_images,
         batch_size=experiment.search.batch_size,
         device=device,
     )
+
+
+def fine_tuning(
+    experiment: Experiment,
+    weights: Path,
+    folder: Path,
+    *,
+    steps: int = 500,
+    lr: float = 0.001,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    batch_size: int = 128,
+    recalibration_images: int = 0,
+) -> Evaluator:
+    """Scores after short fine-tuning; starts from the space's largest network, trained."""
+    device = prepare(experiment)
+    space = experiment.search_space()
+    trained = load_network(weights)
+    if trained.architecture != space.largest():
+        raise UserError(f"{weights}: not the largest network of the experiment's space")
+    return FineTuning(
+        trained.module,
+        space,
+        open_task(experiment),
+        folder,
+        steps=steps,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        recalibration_images=recalibration_images,
+        evaluation_batch_size=experiment.search.batch_size,
+        device=device,
+        seed=experiment.seed,
+    )
+
+
+EVALUATORS: dict[str, Callable[..., Evaluator]] = {
+    "shared_weights": shared_weights,
+    "fine_tuning": fine_tuning,
+}
+
+BELONGS = {"netadapt": "fine_tuning"}
+"""Optimizer → the evaluator that it has unless the recipe names one."""
 
 
 def draw(folder: Path, experiment: Experiment, result: SearchResult) -> None:

@@ -180,3 +180,40 @@ def test_files_that_are_no_architecture_are_refused(capfd):
         assert "a.json" in refused(capfd, "describe", "a.json") or "gone" in text
     path.write_text(whole)
     assert Architecture.load(path) == space("mobilenet_v3_tiny").largest()
+
+
+def test_classic_netadapt_starts_from_a_trained_network(capfd):
+    flat = [*SMALL, "--set=space.settings.bypass=false"]
+    tiny = space(
+        "mobilenet_v3_tiny",
+        resolution=16,
+        channels=1,
+        classes=10,
+        multiplier=0.5,
+        bypass=False,
+    )
+    Path("largest.json").write_text(json.dumps(tiny.largest().to_dict()))
+    Path("half.json").write_text(json.dumps(tiny.scaled(0.5).to_dict()))
+    for name in ("largest", "half"):
+        call(
+            capfd,
+            "train",
+            "digits_quickstart",
+            *flat,
+            f"--architecture={name}.json",
+            f"--name={name}",
+        )
+    arguments = [
+        "search",
+        "digits_quickstart",
+        *flat,
+        "--optimizer=netadapt",
+        "--budget=85%",
+        "--set=search.optimizers.netadapt={initial_reduction: 0.1}",
+        "--set=search.evaluator={name: fine_tuning, settings: {steps: 1, batch_size: 32}}",
+    ]
+    trained = Path("runs/digits_quickstart/train")
+    assert "not the largest" in refused(capfd, *arguments, f"--supernet={trained / 'half'}")
+    found = call(capfd, *arguments, f"--supernet={trained / 'largest'}")
+    costs = [member["metrics"]["macs"] for member in found["family"]]
+    assert len(costs) == 3 and costs[-1] <= 0.85 * costs[0]
