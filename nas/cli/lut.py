@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -153,3 +154,30 @@ def import_(
             "entries": len(table if blocks is None else blocks),  # type: ignore[arg-type]
         }
         printer.result(data, lambda: facts("imported", data))
+
+
+@app.command()
+def devices(json: Json = False) -> None:
+    """The devices whose latency is known, fitted or measured, and how far it is trusted."""
+    with output(json) as printer:
+        from lut.fit import fitted_names, load_fitted
+
+        known = [asdict(load_fitted(name).device) for name in fitted_names()]
+        data = {"schema": 1, "devices": known}
+        printer.result(data, lambda: _devices(known))
+
+
+def _devices(known: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for name in ("device", "what it is", "runtime", "precision", "provenance", "error"):
+        table.add_column(name)
+    for device in known:
+        table.add_row(
+            device["name"],
+            f"{device['description']}, {device['cores']}",
+            f"{device['runtime']} {device['runtime_version']}",
+            device["precision"],
+            device["provenance"],
+            "" if device["trust"] is None else f"±{100 * device['trust']:.0f} %",
+        )
+    return table

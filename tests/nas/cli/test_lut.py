@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nas.cli import main
+from search_spaces import space
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(capfd, *arguments: str) -> dict:
+    assert main(["lut", *arguments, "--json"]) == 0, capfd.readouterr().err
+    return json.loads(capfd.readouterr().out)
+
+
+def test_query_sums_what_it_shows(capfd):
+    network = space("mobilenet_v3_tiny").largest()
+    Path("tiny.json").write_text(json.dumps(network.to_dict()))
+    found = call(capfd, "query", "tiny.json", "--device=pixel6-cpu", "--layers")
+    parts = {layer["name"]: layer["latency_ms"] for layer in found["layers"]}
+    assert found["latency_ms"] == pytest.approx(sum(parts.values()))
+    assert found["device"]["provenance"] == "fitted" and found["device"]["trust"] > 0
+    # one operation alone has the latency that it has in the network
+    operation = space("mobilenet_v3_tiny").describe(network).operations[0]
+    Path("operation.json").write_text(json.dumps(operation.to_dict()))
+    alone = call(capfd, "query", "operation.json", "--device=pixel6-cpu")
+    assert alone["latency_ms"] == parts[operation.name]
+    assert main(["describe", "tiny.json", "--device=pixel6-cpu", "--json"]) == 0
+    described = json.loads(capfd.readouterr().out)
+    assert described["latency_ms"] == pytest.approx(found["latency_ms"])
+
+
+def test_fitted_devices_say_how_far_they_are_trusted(capfd):
+    devices = call(capfd, "devices")["devices"]
+    assert {"pixel1-cpu", "pixel4-cpu", "pixel6-cpu"} <= {d["name"] for d in devices}
+    assert all(d["trust"] > 0 for d in devices if d["provenance"] == "fitted")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["query", "mobilenet_v2", "--device=pixel5-cpu"], "did you mean"),
+        (["query", "mobilenet_v2"], "--device"),
+        (["query", "mobilenet_v2", "--table=nowhere.json"], "nowhere.json"),
+        (["fit", "pixel9", "."], "pixel9"),
+        (["fit", "pixel6-cpu", "."], "pixel6"),
+        (["import", "nn-metre", "a.json", "--name=x"], "did you mean 'nn-meter'"),
+        (["import", "nn-meter", "a.json", "--name=x"], "a.json"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_2(capfd, arguments, words):
+    assert main(["lut", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("nas: ") and err.count("\n") == 1
+    assert words in err
