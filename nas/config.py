@@ -78,6 +78,9 @@ class Training(Section):
     """Before the classifier."""
     nonfinite_limit: int = Field(default=20, ge=0)
     """Steps with a loss that is not finite are skipped; more of them than this end the run."""
+    encoder: Path | None = None
+    """Start the layers that a trained network of this project shares by name (an encoder that was
+    trained for classification) from its weights: a run, ``train/<name>`` or ``supernet`` folder."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     """Write a checkpoint when the last is older than this, beside one after every epoch."""
 

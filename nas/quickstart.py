@@ -17,6 +17,7 @@ from nas.progress import SILENT, Reporter
 from nas.report import write_report
 from nas.runs import RESULT, RESULT_SCHEMA, default_out
 from nas.steps import own_version, search, train_network, train_supernet
+from nas.steps.common import encoder_seconds
 from nas.weights import load_network
 from search_spaces import Architecture, SearchSpace, unknown
 
@@ -97,6 +98,7 @@ def quickstart(
         "table": table.identity,
         "seconds": {
             "table": table_seconds,
+            **encoder_seconds(first, trained["discovered"]),
             "supernet": first["seconds"],
             "search": second["seconds"]["search"],
             "train": trained["discovered"]["seconds"],
@@ -105,6 +107,10 @@ def quickstart(
         "comparison": [
             _row(role, space, networks[role], trained[role], measured[role], table, files[role])
             for role in LABELS
+        ]
+        + [
+            {"label": name.capitalize(), "role": "other", "score": reference["score"]}
+            for name, reference in trained["discovered"]["references"].items()
         ],
     }
     write_json(folder / RESULT, result)

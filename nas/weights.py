@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from nas.files import read_json
+from nas.runs import RESULT
 from nas.tasks.base import Task
 from nas.training.checkpoint import Checkpoint, load, load_module, save
 from search_spaces import Architecture, SearchSpace, UserError, space, space_of
@@ -113,6 +116,64 @@ def load_network(path: Path) -> TrainedNetwork:
     load_module(module, stored.tensors, where=str(path))
     preparation = Preparation.from_dict(stored.state["preparation"])
     return TrainedNetwork(module.eval(), architecture, preparation)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A trained network whose layers another one starts from.
+
+    ``seconds`` is what its own training took, None where no result beside it says so; ``layers``
+    of the ``of`` layers with weights were taken over.
+    """
+
+    path: Path
+    task: str
+    layers: int
+    of: int
+    seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+def start_encoder(module: Supernet, path: Path) -> Encoder:
+    """Copy every layer that a trained network of this project shares by name and shape, in place.
+
+    Args:
+        module: of the new task; to start a smaller network, extract it afterwards.
+        path: of a network or a super-network, of any space and task.
+
+    Raises:
+        UserError: missing, truncated, or without a layer in common.
+    """
+    file = _weights_file(path)
+    stored = load(file, "network", "supernet")
+    own = module.state_dict()
+    layers: dict[str, list[str]] = {}
+    for name in own:
+        layers.setdefault(".".join(name.split(".")[:2]), []).append(name)
+    shared = [
+        names
+        for names in layers.values()
+        if all(n in stored.tensors and stored.tensors[n].shape == own[n].shape for n in names)
+    ]
+    if not shared:
+        raise UserError(
+            f"{path}: shares no layer with space {module.space.name}; an encoder's layers have the "
+            "names and widths of that space (nas describe shows them)"
+        )
+    with torch.no_grad():
+        for name in (name for names in shared for name in names):
+            own[name].copy_(stored.tensors[name])
+    result = file.with_name(RESULT)
+    seconds = None
+    if result.is_file():
+        told = read_json(result)
+        before = (told.get("encoder") or {}).get("seconds") or 0.0
+        seconds = float(told["seconds"]) + before
+    task = Preparation.from_dict(stored.state["preparation"]).task
+    return Encoder(path, task, len(shared), len(layers), seconds)
 
 
 def _weights_file(path: Path) -> Path:

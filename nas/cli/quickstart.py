@@ -34,14 +34,14 @@ def _summary(result: dict[str, Any]) -> Group:
         table.add_column(name, justify="right")
     for row in result["comparison"]:
         score = row["score"]
-        measured = row["latency_measured_ms"]
+        # a reference that needs no network has only a score
+        milliseconds = [row.get(f"latency_{kind}_ms") for kind in ("predicted", "measured")]
+        counts = [row.get(kind) for kind in ("macs", "params")]
         table.add_row(
             row["label"],
-            f"{score['value']:.4g} {score['unit']}",
-            f"{row['latency_predicted_ms']:.4f} ms",
-            "" if measured is None else f"{measured:.4f} ms",
-            count(row["macs"]),
-            count(row["params"]),
+            f"{score['value']:.4g} {score['unit']} {score['name']}",
+            *("" if value is None else f"{value:.4f} ms" for value in milliseconds),
+            *("" if value is None else count(value) for value in counts),
         )
     times = ", ".join(f"{step} {duration(s)}" for step, s in result["seconds"].items())
     return Group(table, f"time: {times}", f"report: {result['report']}")

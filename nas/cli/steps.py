@@ -222,13 +222,29 @@ def evaluate(
         str | None,
         typer.Option("--experiment", help="Recipe of the task; default the run's own."),
     ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", help="A photograph instead of the task's data."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="Where a map is drawn; default beside the photograph."),
+    ] = None,
     split: Annotated[str, typer.Option("--split", help="test or holdout.")] = "test",
     overrides: Overrides = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """The score of a trained network."""
+    """The score of a trained network, or what it makes of one photograph."""
     with output(json) as printer:
+        if image is not None:
+            from nas.prediction import predict
+
+            found = predict(network, image, picture)
+            printer.result(found, lambda: facts(str(image), found["outputs"]))
+            return
+        if picture is not None:
+            raise UserError("--picture needs --image, the photograph to draw")
         from nas.runs import stored_config
 
         reference = experiment or str(stored_config(network))

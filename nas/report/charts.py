@@ -11,6 +11,7 @@ SHAPES = {"largest": "square", "scaled": "diamond", "discovered": "circle", "oth
 
 STEP_NAMES = {
     "table": "Measure latency table",
+    "encoder": "Train encoder",
     "supernet": "Train super-network",
     "search": "Search",
     "train": "Train discovered network",

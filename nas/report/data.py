@@ -17,9 +17,9 @@ from search_spaces import Architecture, SearchSpace, UserError, space_of
 
 RESULT_SCHEMA = 1
 
-STEPS = ("table", "supernet", "search", "train")
-"""The three steps of the method in order, each timed on its own, and the measuring of a latency
-table before them, where a run did that too."""
+STEPS = ("table", "encoder", "supernet", "search", "train")
+"""The three steps of the method in order, each timed on its own; before them the measuring of a
+latency table and the training that an encoder starts from, where a run had them."""
 
 Role = Literal["largest", "scaled", "discovered", "other"]
 
@@ -126,6 +126,8 @@ class Run:
     """Step → seconds; steps that have not run are missing."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Short things worth printing: task, device, seed, version."""
+    examples: Mapping[str, Path] = field(default_factory=dict)
+    """Name of a training → picture of what its network makes of a few test images."""
 
     @property
     def space(self) -> SearchSpace | None:
@@ -188,6 +190,11 @@ def load_run(path: Path) -> Run:
         searches=tuple(searches),
         seconds=seconds,
         facts=_facts(top, searches),
+        examples={
+            file.parent.name: drawn
+            for file, _ in trained
+            if (drawn := file.with_name("examples.png")).is_file()
+        },
     )
 
 
@@ -388,7 +395,9 @@ def _all_seconds(
         found = {step: _number(stated.get(step)) for step in STEPS}
     else:
         found = dict.fromkeys(STEPS)
+    encoder = (supernet or {}).get("encoder")
     own = {
+        "encoder": [_seconds(encoder, "encoder") if isinstance(encoder, Mapping) else None],
         "supernet": [_seconds(supernet, "supernet")],
         "search": [search.seconds for search in searches[:1]],
         "train": [_seconds(data, "train") for data in trained[:1]],

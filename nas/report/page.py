@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -21,8 +22,8 @@ from nas.report.data import STEPS, Compared, Run, load_run
 from nas.report.svg import duration, milliseconds, number, signed
 from search_spaces import Architecture, UserError
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""What the page may load: nothing; a browser refuses whatever slipped in."""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""What the page may load: nothing but pictures it holds; a browser refuses what slipped in."""
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
@@ -59,6 +60,7 @@ def render(runs: Sequence[Run]) -> str:
         _tradeoff(runs),
         *(_architectures(run, several=len(runs) > 1) for run in runs),
         _steps(runs),
+        *(_examples(run, several=len(runs) > 1) for run in runs),
         *(_layers(run, several=len(runs) > 1) for run in runs),
         _accuracy(runs),
         *(_facts(run, several=len(runs) > 1) for run in runs),
@@ -111,7 +113,7 @@ def _headline(run: Run) -> str:
         text = f"predicted against measured latency of {milliseconds(found.latency_measured_ms)}"
         cells.append((f"{signed(100 * error)} %", text))
     if run.seconds:
-        done = len(run.seconds.keys() - {"table"})
+        done = len(run.seconds.keys() - {"table", "encoder"})
         steps = {1: "one step", 2: "two steps"}.get(done, "all three steps")
         cells.append((duration(sum(run.seconds.values())), f"for {steps}"))
     if not cells:
@@ -261,6 +263,18 @@ def _steps(runs: Sequence[Run]) -> str:
     present = [step for step in STEPS if any(step in run.seconds for run in runs)]
     keys = [(_swatch(f"step-{step}"), STEP_NAMES[step]) for step in present]
     return _section("Time per step", "", _key(keys) + f'<div class="wide">{svg}</div>')
+
+
+def _examples(run: Run, *, several: bool) -> str:
+    """Test images with what the discovered network, or else the first one, makes of them."""
+    if not run.examples:
+        return ""
+    name = "discovered" if "discovered" in run.examples else min(run.examples)
+    data = b64encode(run.examples[name].read_bytes()).decode()
+    title = "Test images" + (f": {run.name}" if several else "")
+    note = f"The first images of the test split and what the network {name} makes of them."
+    picture = f'<img src="data:image/png;base64,{data}" alt="{escape(title)}">'
+    return _section(title, note, f'<div class="wide">{picture}</div>')
 
 
 def _layers(run: Run, *, several: bool) -> str:

@@ -13,9 +13,11 @@ import torch
 
 from nas.config import Experiment
 from nas.files import write_json
+from nas.progress import Reporter
 from nas.runs import RESULT, RESULT_SCHEMA
 from nas.tasks.base import Task
 from nas.training.loop import State
+from nas.weights import Encoder
 from search_spaces import SearchSpace, UserError
 
 
@@ -78,6 +80,22 @@ def cost(seconds: float, state: State) -> dict[str, Any]:
         "images_per_second": state.images / seconds if seconds else None,
         "data_waiting_share": state.waiting / seconds if seconds else None,
     }
+
+
+def say_encoder(encoder: Encoder, reporter: Reporter) -> None:
+    """Tell what a training starts from, and warn where its cost is unknown."""
+    reporter.say(
+        f"encoder: {encoder.layers} of {encoder.of} layers from {encoder.path} ({encoder.task})"
+    )
+    if encoder.seconds is None:
+        reporter.warn(f"{encoder.path}: no result.json beside it, so its time is not counted")
+
+
+def encoder_seconds(*results: Mapping[str, Any]) -> dict[str, float]:
+    """The step ``encoder`` of a run: what the trainings before it took, each counted once."""
+    found = {e["path"]: e["seconds"] for r in results if (e := r.get("encoder")) is not None}
+    known = [seconds for seconds in found.values() if seconds is not None]
+    return {"encoder": sum(known)} if known else {}
 
 
 def own_version() -> str:

@@ -11,16 +11,37 @@ from torch import nn
 
 from nas.config import Experiment
 from nas.evaluation import evaluate
-from nas.files import read_json, write_json
+from nas.files import read_json, replacing, write_json
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT, RESULT_SCHEMA, claim
-from nas.steps.common import check_input, clean, cost, facts, finish, finite, prepare
-from nas.tasks.base import Evaluation
+from nas.steps.common import (
+    check_input,
+    clean,
+    cost,
+    facts,
+    finish,
+    finite,
+    prepare,
+    say_encoder,
+)
+from nas.tasks.base import Evaluation, Task
 from nas.tasks.registry import open_task
 from nas.training.loop import Trainer
-from nas.weights import WEIGHTS, Preparation, load_network, load_supernet, save_network
+from nas.weights import (
+    WEIGHTS,
+    Preparation,
+    load_network,
+    load_supernet,
+    save_network,
+    start_encoder,
+)
 from search_spaces import Architecture, UserError, space_of, unknown
-from supernet import CompactNetwork, extract, recalibrate
+from supernet import CompactNetwork, Supernet, extract, recalibrate
+
+EXAMPLES = 4
+"""Images that are drawn after a training."""
+
+EXAMPLES_FILE = "examples.png"
 
 
 def train_network(
@@ -61,11 +82,17 @@ def train_network(
     network = space.describe(architecture)
     torch.manual_seed(experiment.seed)
     module: CompactNetwork
+    encoder = None
     if settings.weights == "inherited":
         shared = load_supernet(supernet or out / "supernet", expected=space)
         shared.dropout = settings.dropout
         module = extract(shared, architecture)
         recalibrate(module, task.calibration(experiment.search.recalibration_images, 256))
+    elif settings.encoder is not None:
+        started = Supernet(space, dropout=settings.dropout)
+        encoder = start_encoder(started, settings.encoder)
+        say_encoder(encoder, reporter)
+        module = extract(started, architecture)
     else:
         module = CompactNetwork(network, dropout=settings.dropout)
     batch_size = experiment.search.batch_size
@@ -90,21 +117,47 @@ def train_network(
     save_network(folder / WEIGHTS, trainer.trained, architecture, Preparation.of(task))
     test = evaluate(trainer.trained, task, task.test, batch_size=batch_size)
     holdout = evaluate(trainer.trained, task, task.holdout, batch_size=batch_size)
+    draw_examples(trainer.trained, task, folder, state.epoch)
     result = {
         **facts(experiment, task, "train", device),
         **cost(state.seconds, state),
         "name": name,
         "weights": settings.weights,
+        "encoder": None if encoder is None else encoder.to_dict(),
         "architecture": architecture.to_dict(),
         "macs": network.macs,
         "params": network.params,
         "score": test.score.to_dict(),
         "scores": {"test": test.score.to_dict(), "holdout": holdout.score.to_dict()},
         "details": test.details,
+        "references": {
+            name: {"score": found.score.to_dict(), "details": found.details}
+            for name, found in task.references().items()
+        },
         "loss": finite(test.loss),
         "history": state.history,
     }
     return finish(folder, result)
+
+
+@torch.no_grad()
+def draw_examples(module: nn.Module, task: Task, folder: Path, epoch: int) -> None:
+    """A few test images with what the network makes of them, where that can be seen.
+
+    Into ``examples.png``, from where the report takes it, and into TensorBoard.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    images, targets = next(iter(task.test.batches(EXAMPLES)))
+    module.eval()
+    outputs = module(images.to(next(module.parameters()).device))
+    figure = task.pictures(images, targets, outputs)
+    if figure is None:
+        return
+    with replacing(folder / EXAMPLES_FILE) as file:
+        figure.savefig(file, format="png", dpi=70)
+    with SummaryWriter(str(folder)) as events:
+        events.add_figure("test/examples", figure, epoch)
 
 
 def _refuse_other_architecture(folder: Path, architecture: Architecture) -> None:

@@ -9,7 +9,7 @@ from nas.config import Experiment
 from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT
-from nas.steps.common import finish
+from nas.steps.common import encoder_seconds, finish
 from nas.steps.network import train_network
 from nas.steps.search import search
 from nas.steps.supernet import train_supernet
@@ -32,6 +32,7 @@ def run(
     architecture = load_architecture(out / "search" / "main" / RESULT)
     third = train_network(experiment, architecture, out, resume=resume, reporter=reporter)
     seconds = {
+        **encoder_seconds(first, third),
         "supernet": first["seconds"],
         "search": second["seconds"]["search"],
         "train": third["seconds"],

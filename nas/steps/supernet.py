@@ -15,11 +15,11 @@ from nas.evaluation import evaluate_subnetworks
 from nas.files import read_json
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT, claim
-from nas.steps.common import cost, facts, finish, prepare
+from nas.steps.common import cost, facts, finish, prepare, say_encoder
 from nas.tasks.base import Evaluation
 from nas.tasks.registry import open_task
 from nas.training.loop import Passes, Position, Trainer
-from nas.weights import WEIGHTS, Preparation, save_supernet
+from nas.weights import WEIGHTS, Preparation, save_supernet, start_encoder
 from supernet import Supernet
 from supernet.strategies import Strategy, strategy
 
@@ -43,6 +43,10 @@ def train_supernet(
     settings = experiment.supernet
     torch.manual_seed(experiment.seed)
     module = Supernet(space, dropout=settings.dropout)
+    encoder = None
+    if settings.encoder is not None:
+        encoder = start_encoder(module, settings.encoder)
+        say_encoder(encoder, reporter)
     source = random.Random(f"probes/{experiment.seed}")
     probed = {"largest": space.largest(), "smallest": space.smallest()} | {
         f"random{i}": space.random(source) for i in range(settings.probes)
@@ -75,6 +79,7 @@ def train_supernet(
     result = {
         **facts(experiment, task, "supernet", device),
         **cost(state.seconds, state),
+        "encoder": None if encoder is None else encoder.to_dict(),
         "space": space.name,
         "space_fingerprint": space.fingerprint,
         "scores": state.history[-1].get("scores", {}),

@@ -9,11 +9,14 @@ Everything random is a function of (seed, epoch, step), so that a run can go on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Batch = tuple[Tensor, Tensor]
 """Images and targets."""
@@ -76,7 +79,8 @@ class Task(Protocol):
     """Data, loss and score of one problem.
 
     ``holdout`` is cut from the training images and is all that a search may see; ``test`` is
-    kept for final results. ``labels`` names the outputs (empty for a map).
+    kept for final results. ``labels`` names the outputs; of a map its channels, with their unit.
+    Targets of a map are maps, 0 where unknown.
     """
 
     name: str
@@ -110,6 +114,14 @@ class Task(Protocol):
 
     def meter(self, split: str) -> Meter:
         """A new, empty meter."""
+        ...
+
+    def references(self) -> Mapping[str, Evaluation]:
+        """Test scores that need no network, by name, to hold results against; may be empty."""
+        ...
+
+    def pictures(self, images: Tensor, targets: Tensor, outputs: Tensor) -> Figure | None:
+        """A few images with what a network makes of them; None where there is nothing to see."""
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -57,6 +59,13 @@ class Classification:
     def meter(self, split: str) -> AccuracyMeter:
         """An empty accuracy meter."""
         return AccuracyMeter(split)
+
+    def references(self) -> Mapping[str, Evaluation]:
+        """None."""
+        return {}
+
+    def pictures(self, images: Tensor, targets: Tensor, outputs: Tensor) -> None:
+        """Nothing to see."""
 
 
 def normaliser(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:

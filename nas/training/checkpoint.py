@@ -63,8 +63,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         ) from None
 
 
-def load(path: Path, kind: str) -> Checkpoint:
-    """Read a file that `save` wrote.
+def load(path: Path, *kinds: str) -> Checkpoint:
+    """Read a file that `save` wrote; ``kinds`` are those that the caller can use.
 
     Raises:
         UserError: missing, truncated, of another kind or of another program.
@@ -79,9 +79,9 @@ def load(path: Path, kind: str) -> Checkpoint:
         raise UserError(f"{path}: not a safetensors file, or truncated ({error})") from None
     if header.get("schema") != str(CHECKPOINT_SCHEMA) or "state" not in header:
         raise UserError(f"{path}: a safetensors file, but none of ours (schema missing)")
-    if header.get("kind") != kind:
-        raise UserError(f"{path}: holds a {header.get('kind')}, expected a {kind}")
-    return Checkpoint(kind, tensors, json.loads(header["state"]))
+    if header.get("kind") not in kinds:
+        raise UserError(f"{path}: holds a {header.get('kind')}, expected a {' or a '.join(kinds)}")
+    return Checkpoint(header["kind"], tensors, json.loads(header["state"]))
 
 
 def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:

@@ -15,7 +15,7 @@ from supernet.supernet import Supernet
 class Pass(NamedTuple):
     """One forward pass of a step; the step's loss is the weighted sum over its passes.
 
-    ``targets`` are the batch's own, or a teacher's outputs as probabilities (N, classes).
+    ``targets`` are the batch's own, or mixed with a teacher's outputs (`distillation.mixed`).
     """
 
     outputs: Tensor

@@ -13,6 +13,7 @@ from torch import Tensor
 from search_spaces import UserError
 from supernet.assignment import Assignment, Statistics
 from supernet.strategies.base import Pass, register
+from supernet.strategies.distillation import mixed
 from supernet.strategies.drawing import Drawing, in_runs
 from supernet.supernet import Supernet
 
@@ -59,10 +60,8 @@ class OrderedDropout(Drawing):
             yield Pass(supernet(images, assignment), targets, 1.0)
             return
         with torch.no_grad():
-            soft = supernet(images).softmax(1)
-        outputs = supernet(images, assignment)
-        hard = torch.nn.functional.one_hot(targets, soft.shape[1]).to(soft.dtype)
-        yield Pass(outputs, (1 - self.distil) * hard + self.distil * soft, 1.0)
+            taught = mixed(targets, supernet(images), self.distil)
+        yield Pass(supernet(images, assignment), taught, 1.0)
 
     def assignment(
         self, supernet: Supernet, images: int, progress: float, source: Random

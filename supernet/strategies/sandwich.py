@@ -10,6 +10,7 @@ from torch import Tensor
 
 from supernet.extraction import run_sliced
 from supernet.strategies.base import Pass, register
+from supernet.strategies.distillation import mixed
 from supernet.strategies.drawing import Drawing
 from supernet.supernet import Supernet
 
@@ -36,7 +37,7 @@ class Sandwich(Drawing):
         space = supernet.space
         share = 1 / (2 + self.random)
         outputs = supernet(images)
-        soft = outputs.detach().softmax(1) if self.distil else targets
+        soft = mixed(targets, outputs.detach(), 1.0) if self.distil else targets
         yield Pass(outputs, targets, share)
         drawn = [self.draw(space, progress, source) for _ in range(self.random)]
         for values in [*drawn, self.smallest_of(space, progress)]:
