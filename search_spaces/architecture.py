@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -44,7 +45,7 @@ class Architecture(Mapping[str, int]):
         return len(self.choices)
 
     def __hash__(self) -> int:
-        return hash((self.space, self.resolution, self.classes, tuple(self.choices.items())))
+        return hash((self.space, self.resolution, self.classes, frozenset(self.choices.items())))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Architecture) and self.to_dict() == other.to_dict()
@@ -85,9 +86,9 @@ class Architecture(Mapping[str, int]):
             return cls(
                 space=str(data["space"]),
                 space_fingerprint=str(data["space_fingerprint"]),
-                choices={str(k): int(v) for k, v in data["choices"].items()},
-                resolution=int(data["resolution"]),
-                classes=int(data["classes"]),
+                choices={str(k): index(v) for k, v in data["choices"].items()},
+                resolution=index(data["resolution"]),
+                classes=index(data["classes"]),
                 settings=data.get("settings", {}),
                 graph=data.get("graph"),
             )

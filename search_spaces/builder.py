@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from search_spaces.choices import Choice, ChoiceKind, Unit, Width, widths
+from search_spaces.errors import UserError, unknown
 from search_spaces.nodes import (
     Add,
     Bypass,
@@ -30,6 +31,8 @@ class GraphBuilder:
     """
 
     def __init__(self, *, input_channels: int, resolution: int, bypass: bool) -> None:
+        _above_zero("input channels", input_channels)
+        _above_zero("resolution", resolution)
         self.bypass = bypass
         self.nodes: list[Node] = []
         self.choices: dict[str, Choice] = {}
@@ -48,7 +51,14 @@ class GraphBuilder:
         classes: int,
         lowering: Lowering = "concat",
     ) -> SearchSpace:
-        """The finished space."""
+        """The finished space.
+
+        Raises:
+            UserError: no classes, or an unknown lowering.
+        """
+        _above_zero("classes", classes)
+        if lowering not in get_args(Lowering):
+            raise unknown("lowering", lowering, get_args(Lowering))
         return SearchSpace(
             name=name,
             settings=settings,
@@ -97,7 +107,13 @@ class GraphBuilder:
         bias: bool = False,
         requires: str | None = None,
     ) -> str:
-        """A dense convolution, padded symmetrically by half the kernel."""
+        """A dense convolution, padded symmetrically by half the kernel.
+
+        Raises:
+            UserError: an unknown activation.
+        """
+        if activation not in get_args(Activation):
+            raise unknown("activation", activation, get_args(Activation))
         pad = kernel // 2
         node = Conv(
             name=name,
@@ -306,6 +322,8 @@ class GraphBuilder:
         return is_residual, Width(filters, choice), choice if removable else None
 
     def _kernel(self, name: str, kernels: Sequence[int], requires: str | None) -> str | None:
+        if not kernels or any(k % 2 == 0 for k in kernels):
+            raise UserError(f"{name}: kernel sizes {list(kernels)} are not odd numbers")
         if len(kernels) == 1:
             return None
         return self.choice(f"{name}.kernel", "kernel", sorted(kernels), requires)
@@ -370,3 +388,8 @@ class GraphBuilder:
                 kernel=kernel,
             )
         )
+
+
+def _above_zero(what: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"{what} = {value}: must be 1 or more")

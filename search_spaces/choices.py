@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from search_spaces.errors import UserError
+
 Values = Mapping[str, int]
 """Choice name → value."""
 
@@ -54,7 +56,12 @@ def make_divisible(value: float, divisor: int = 8, minimum: int | None = None) -
     """Round to a multiple of ``divisor``, never down by more than 10 %.
 
     The rounding rule of MobileNetV2 and V3 (Sandler et al., CVPR 2018; Howard et al., ICCV 2019).
+
+    Raises:
+        UserError: ``value`` is not above 0.
     """
+    if not 0 < value < float("inf"):
+        raise UserError(f"a width of {value} channels: the width multiplier must be above 0")
     low = divisor if minimum is None else minimum
     rounded = max(low, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded

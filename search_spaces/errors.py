@@ -17,5 +17,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The refusal of an unknown name, with the nearest known one."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(names)
+    shown = [*names[:20], "…"] if len(names) > 20 else names
+    hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(shown)
     return UserError(f"unknown {kind} {name!r}; {hint}")

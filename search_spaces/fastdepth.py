@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from search_spaces.builder import GraphBuilder
 from search_spaces.choices import Width, make_divisible
+from search_spaces.errors import UserError
 from search_spaces.mobilenet_v1 import encoder
 from search_spaces.nodes import Lowering
 from search_spaces.registry import register
@@ -36,7 +37,12 @@ def fastdepth(
         bypass: channel-level bypass connections, and with them removable units.
         kernels: of the decoder's depthwise convolutions.
         lowering: how a device adds tensors of unequal width.
+
+    Raises:
+        UserError: the resolution is not a multiple of 32, so the skips would not meet.
     """
+    if resolution % 32:
+        raise UserError(f"fastdepth: {resolution} px is not a multiple of 32")
     settings = {**locals(), "kernels": list(kernels)}
     graph = GraphBuilder(input_channels=channels, resolution=resolution, bypass=bypass)
     encoded = encoder(graph, multiplier=multiplier, activation="relu")

@@ -69,8 +69,11 @@ class Network:
         Raises:
             UserError: unknown schema version or a missing field.
         """
-        if data.get("schema") != NETWORK_SCHEMA:
-            raise UserError(f"network description has schema {data.get('schema')!r}, expected 1")
+        schema = data.get("schema") if isinstance(data, Mapping) else None
+        if schema != NETWORK_SCHEMA:
+            raise UserError(
+                f"network description has schema {schema!r}, this version reads {NETWORK_SCHEMA}"
+            )
         try:
             channels, height, width = data["input_shape"]
             return cls(
@@ -83,5 +86,7 @@ class Network:
                     for name, ranges in data.get("kept", {}).items()
                 },
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except UserError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"not a network description: {error!r}") from None

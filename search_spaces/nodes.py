@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from search_spaces.choices import Values, Width
+from search_spaces.errors import UserError
 from search_spaces.operation import Activation, Operation, Range, Shape
 
 Lowering = Literal["concat", "pad"]
@@ -44,6 +45,16 @@ REMOVED: Lowered = ((), None)
 def prefix(channels: int) -> tuple[Range, ...]:
     """The first ``channels`` channels."""
     return ((0, channels),)
+
+
+def first(ranges: Sequence[Range], channels: int) -> tuple[Range, ...]:
+    """The first ``channels`` channels of these ranges."""
+    taken: list[Range] = []
+    for start, stop in ranges:
+        if channels > 0:
+            taken.append((start, min(stop, start + channels)))
+            channels -= stop - start
+    return tuple(taken)
 
 
 def _present(inputs: Inputs) -> Tensor:
@@ -86,17 +97,15 @@ class Node:
 
     def operation(self, x: Tensor, shape: Shape, **fields: object) -> Operation:
         """An operation of this node's name and activation on one input."""
-        return replace(
-            Operation(
-                name=self.name,
-                type="activation",
-                inputs=(x.name,),
-                input_shapes=(x.shape,),
-                output_shape=shape,
-                node=self.name,
-            ),
-            **fields,  # type: ignore[arg-type]
-        )
+        given: dict[str, Any] = {
+            "name": self.name,
+            "type": "activation",
+            "inputs": (x.name,),
+            "input_shapes": (x.shape,),
+            "output_shape": shape,
+            "node": self.name,
+        }
+        return Operation(**{**given, **fields})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +154,8 @@ class Conv(Node):
         height = conv_size(x.shape[1], kernel[0], self.stride[0], padding[0] + padding[1])
         width = conv_size(x.shape[2], kernel[1], self.stride[1], padding[2] + padding[3])
         depthwise = self.group_width == 1
+        if self.group_width > 1:
+            self._check_groups(x, self.filters.of(values))
         # a depthwise layer follows its input, whatever that really holds
         filters = x.channels if depthwise else self.filters.of(values)
         out = Tensor(self.name, (filters, height, width), x.kept if depthwise else prefix(filters))
@@ -162,6 +173,16 @@ class Conv(Node):
             bias=self.bias,
         )
         return (operation,), out
+
+    def _check_groups(self, x: Tensor, filters: int) -> None:
+        """Groups come and go as a whole, from the last one on, on both sides alike."""
+        if x.kept != prefix(x.channels) or x.channels % self.group_width:
+            raise UserError(f"{self.name}: its input drops channels that are no last whole groups")
+        if filters % (x.channels // self.group_width):
+            raise UserError(
+                f"{self.name}: {filters} filters are not a multiple of its "
+                f"{x.channels // self.group_width} groups; tie its width to its input's"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +328,11 @@ class Multiply(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Concat(Node):
-    """Channels one after the other; ``maxima`` are the inputs' widths in the largest network."""
+    """Channels one after the other; ``maxima`` are the inputs' widths in the largest network.
+
+    A last part that alone is left still gets a tensor of its own, since its channels stand
+    elsewhere in the largest network than for other readers of that part.
+    """
 
     maxima: tuple[int, ...]
 
@@ -316,13 +341,16 @@ class Concat(Node):
         offset = 0
         for tensor, maximum in zip(inputs, self.maxima, strict=True):
             if tensor is not None:
-                kept += [(start + offset, stop + offset) for start, stop in tensor.kept]
+                for start, stop in tensor.kept:
+                    # ranges that touch are one, so that a whole concatenation is a plain prefix
+                    joined = bool(kept) and kept[-1][1] == start + offset
+                    kept.append((kept.pop()[0] if joined else start + offset, stop + offset))
             offset += maximum
         present = [tensor for tensor in inputs if tensor is not None]
         if self.removed(values) or not present:
             return REMOVED
-        if len(present) == 1:
-            return (), present[0]._replace(kept=tuple(kept))
+        if len(present) == 1 and tuple(kept) == present[0].kept:
+            return (), present[0]
         operation, out = concat(self.name, present, node=self.name)
         return (operation,), out._replace(kept=tuple(kept))
 
@@ -375,6 +403,8 @@ class Bypass(Node):
     def lower(self, inputs: Inputs, values: Values, lowering: Lowering) -> Lowered:
         f, x = inputs
         assert x is not None
+        if x.kept != prefix(x.channels):
+            raise UserError(f"{self.name}: a bypass around a concatenation of searched widths")
         bypassed = min(x.channels, self.filters)
         operations: list[Operation] = []
         if self.residual:
@@ -445,9 +475,16 @@ def cut(
 def meet(
     name: str, node: str, a: Tensor, b: Tensor, lowering: Lowering
 ) -> tuple[tuple[Operation, ...], Tensor]:
-    """a + b where the widths may differ: common channels are added, the others pass."""
+    """a + b where the widths may differ: common channels are added, the others pass.
+
+    Raises:
+        UserError: the two hold different channels of the largest network (a concatenation of
+            searched widths and something not tied to them).
+    """
     wide, narrow = (a, b) if a.channels >= b.channels else (b, a)
     common = narrow.channels
+    if wide.kept != narrow.kept and first(wide.kept, common) != narrow.kept:
+        raise UserError(f"{node}: {a.name} and {b.name} hold other channels; tie their widths")
     operations: list[Operation] = []
 
     def add(result: str, x: Tensor, y: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def space(name: str, **settings: Any) -> SearchSpace:
     """The registered space ``name`` with these settings.
 
     Raises:
-        UserError: unknown name or setting.
+        UserError: unknown name or setting, or a value that a setting cannot have.
     """
     if name not in _SPACES:
         raise unknown("search space", name, _SPACES)
@@ -40,6 +40,7 @@ def space(name: str, **settings: Any) -> SearchSpace:
     for key in settings:
         if key not in known:
             raise unknown(f"setting of space {name}", key, known)
+        _check_type(f"space {name}: {key}", settings[key], known[key].default)
     return function(**settings)
 
 
@@ -62,3 +63,11 @@ def space_of(architecture: Architecture) -> SearchSpace:
             f"({architecture.space_fingerprint}, here {found.fingerprint})"
         )
     return found
+
+
+def _check_type(what: str, value: object, default: object) -> None:
+    """A setting is of its default's type; numbers may be whole where the default is not."""
+    wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+    kind = type(default)
+    if kind in wanted and not (type(value) is kind or (kind is float and type(value) is int)):
+        raise UserError(f"{what} = {value!r} is not {wanted[kind]}")

@@ -61,6 +61,13 @@ class SearchSpace:
         text = json.dumps([content, self.outputs, self.input_channels], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @cached_property
+    def _graph(self) -> dict[str, Any]:
+        # storage rebuilds spaces, so it imports this module
+        from search_spaces.storage import graph_to_dict
+
+        return graph_to_dict(self)
+
     @property
     def input_shape(self) -> Shape:
         """(channels, height, width) of one input image."""
@@ -88,19 +95,7 @@ class SearchSpace:
         Raises:
             UserError: a choice is missing or unknown, or a value is not one of its values.
         """
-        for name in values:
-            if name not in self.choices:
-                raise unknown(f"choice of space {self.name}", name, self.choices)
-        for name, choice in self.choices.items():
-            if name not in values:
-                raise UserError(f"architecture lacks the choice {name!r} of space {self.name}")
-            if values[name] not in choice.values:
-                raise UserError(
-                    f"{name} = {values[name]} is not a value of space {self.name}; "
-                    f"it takes {_brief(choice.values)}"
-                )
-        from search_spaces.storage import graph_to_dict
-
+        self._check_values(values)
         return Architecture(
             space=self.name,
             space_fingerprint=self.fingerprint,
@@ -108,7 +103,7 @@ class SearchSpace:
             resolution=self.resolution,
             classes=self.classes,
             settings=self.settings,
-            graph=graph_to_dict(self) if self.embedded else None,
+            graph=self._graph if self.embedded else None,
         )
 
     def largest(self) -> Architecture:
@@ -148,7 +143,7 @@ class SearchSpace:
         """Resolve an architecture to its network description.
 
         Raises:
-            UserError: the architecture belongs to another space.
+            UserError: see `check`.
         """
         if isinstance(values, Architecture):
             self.check(values)
@@ -190,10 +185,11 @@ class SearchSpace:
         return operations, tensors
 
     def check(self, architecture: Architecture) -> None:
-        """Refuse an architecture of another space.
+        """Refuse an architecture of another space, or one that this space does not hold.
 
         Raises:
-            UserError: space, fingerprint, resolution or classes differ.
+            UserError: fingerprint or resolution differ, or a choice is missing, unknown or has
+                a value that is not one of its values.
         """
         if architecture.space_fingerprint != self.fingerprint:
             raise UserError(
@@ -205,6 +201,20 @@ class SearchSpace:
                 f"the architecture is for {architecture.resolution} px, "
                 f"the space for {self.resolution} px"
             )
+        self._check_values(architecture)
+
+    def _check_values(self, values: Values) -> None:
+        for name in values:
+            if name not in self.choices:
+                raise unknown(f"choice of space {self.name}", name, self.choices)
+        for name, choice in self.choices.items():
+            if name not in values:
+                raise UserError(f"architecture lacks the choice {name!r} of space {self.name}")
+            if values[name] not in choice.values:
+                raise UserError(
+                    f"{name} = {values[name]} is not a value of space {self.name}; "
+                    f"it takes {_brief(choice.values)}"
+                )
 
 
 def used(operations: list[Operation], outputs: list[str]) -> tuple[Operation, ...]:

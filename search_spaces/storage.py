@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, get_type_hints
@@ -23,7 +24,7 @@ NODE_TYPES: dict[str, type[Node]] = {
 
 def graph_to_dict(space: SearchSpace) -> dict[str, Any]:
     """The space as plain JSON types."""
-    return {
+    graph: dict[str, Any] = {
         "schema": GRAPH_SCHEMA,
         "name": space.name,
         "nodes": [{"node": type(node).__name__, **_non_default(node)} for node in space.nodes],
@@ -35,6 +36,9 @@ def graph_to_dict(space: SearchSpace) -> dict[str, Any]:
         "classes": space.classes,
         "lowering": space.lowering,
     }
+    # tuples become lists, so that a graph equals the one read from its file
+    plain: dict[str, Any] = json.loads(json.dumps(graph))
+    return plain
 
 
 def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
@@ -43,8 +47,9 @@ def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
     Raises:
         UserError: not a stored graph of a schema that this version reads.
     """
-    if data.get("schema") != GRAPH_SCHEMA:
-        raise UserError(f"stored graph has schema {data.get('schema')!r}, expected {GRAPH_SCHEMA}")
+    schema = data.get("schema") if isinstance(data, Mapping) else None
+    if schema != GRAPH_SCHEMA:
+        raise UserError(f"stored graph has schema {schema!r}, this version reads {GRAPH_SCHEMA}")
     try:
         choices = [Choice(**{**c, "values": tuple(c["values"])}) for c in data["choices"]]
         return SearchSpace(
@@ -60,7 +65,7 @@ def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
             lowering=data["lowering"],
             embedded=True,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"not a stored graph: {error!r}") from None
 
 
