@@ -37,11 +37,19 @@ def run_sliced(supernet: Supernet, architecture: Architecture | Values, x: Tenso
     """Run one sub-network on slices of the shared weights, differentiable in them.
 
     What the sandwich rule does (Yu & Huang, ICCV 2019): one pass, one sub-network, its real cost.
-    In training mode the batch has its own statistics and no running ones are kept.
+    In training mode the batch has its own statistics, and the shared running ones stay as they
+    are.
     """
     network = supernet.space.describe(architecture)
     weights = shared_weights(supernet, network)
-    out: Tensor = functional_call(_empty(supernet, network), weights, (x,))
+    if supernet.training:
+        # batch normalisation writes into its running statistics, so it gets copies
+        running = {name: value for name, value in weights.items() if ".norm.running_" in name}
+        weights |= {name: value.clone() for name, value in running.items()}
+    # every weight is given, so none is allocated or initialised
+    with torch.device("meta"):
+        compact = CompactNetwork(network, dropout=supernet.dropout, initial=False)
+    out: Tensor = functional_call(compact.train(supernet.training), weights, (x,))
     return out
 
 
@@ -71,9 +79,9 @@ def take(x: Tensor, ranges: Sequence[Range], dim: int) -> Tensor:
 
 def _empty(supernet: Supernet, network: Network) -> CompactNetwork:
     like = next(supernet.parameters())
-    compact = CompactNetwork(network, dropout=supernet.dropout, initial=False)
-    compact.to(like.device, like.dtype)
-    return compact.train(supernet.training)
+    with torch.device(like.device):
+        compact = CompactNetwork(network, dropout=supernet.dropout, initial=False)
+    return compact.to(like.dtype).train(supernet.training)
 
 
 def _slices(source: nn.Module, operation: Operation, inputs: Sequence[Range]) -> dict[str, Tensor]:

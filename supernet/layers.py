@@ -39,8 +39,8 @@ def per_image(mask: Tensor, images: int) -> Tensor:
 
 
 def apply_mask(x: Tensor, mask: Tensor) -> Tensor:
-    """Zero the dropped channels of x (N, C, H, W) by a mask (G, C)."""
-    return x * per_image(mask, len(x))[:, :, None, None]
+    """Zero the dropped channels of x (N, C, H, W) by a mask (G, C), in x's own type."""
+    return x * per_image(mask, len(x)).to(x.dtype)[:, :, None, None]
 
 
 class MaskedNorm(nn.BatchNorm2d):
@@ -134,10 +134,11 @@ class SuperConv(nn.Module):
 
     def _one(self, x: Tensor, kernel: tuple[int, int]) -> Tensor:
         weight = centre(self.conv.weight, kernel)
-        if kernel == (1, 1) and x.shape[2:] == (1, 1) and self.conv.groups == 1:
+        around = self.node.padding_for(kernel)
+        if kernel == (1, 1) == x.shape[2:] and not any(around) and self.conv.groups == 1:
             flat = F.linear(x.flatten(1), weight.flatten(1), self.conv.bias)
             return flat[:, :, None, None]
-        x, padding = split_padding(x, self.node.padding_for(kernel))
+        x, padding = split_padding(x, around)
         return F.conv2d(
             x, weight, self.conv.bias, self.conv.stride, padding, groups=self.conv.groups
         )

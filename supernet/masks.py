@@ -40,16 +40,57 @@ def mixes_channels(node: Node) -> bool:
     return isinstance(node, Linear)
 
 
+def is_fixed(node: Node) -> bool:
+    """True for a dense or grouped layer that keeps all filters in every sub-network."""
+    return isinstance(node, Conv | Linear) and node.filters.choice is None and node.requires is None
+
+
+def removed_apart(space: SearchSpace) -> frozenset[str]:
+    """The removable nodes whose output does not vanish with the layers before them.
+
+    A unit that ends in a convolution or a linear layer vanishes with its filters. One that ends
+    in, say, a pooling of what stands before the unit has to be masked as a whole.
+    """
+    readers: dict[str, list[str | None]] = {node.name: [] for node in space.nodes}
+    for node in space.nodes:
+        for name in node.inputs:
+            if name != INPUT:
+                readers[name].append(node.requires)
+    vanishing: dict[str, frozenset[str]] = {INPUT: frozenset()}
+    found: set[str] = set()
+    for node in space.nodes:
+        inputs = [vanishing[name] for name in node.inputs]
+        if mixes_channels(node):
+            implied: frozenset[str] = frozenset()
+        elif isinstance(node, Add | Bypass | Concat):
+            implied = frozenset.intersection(*inputs)
+        else:
+            implied = inputs[0]
+        own = node.requires
+        if own is not None and own not in implied and not mixes_channels(node):
+            outside = any(reader != own for reader in readers[node.name])
+            if outside or node.name in space.outputs:
+                found.add(node.name)
+        vanishing[node.name] = implied if own is None else implied | {own}
+    return frozenset(found)
+
+
 def masked_nodes(space: SearchSpace) -> frozenset[str]:
-    """The nodes whose own output must be masked so that every layer sees clean inputs."""
-    demanded: set[str] = set()
+    """The nodes whose own output must be masked so that every layer sees clean inputs.
+
+    The network's outputs are clean too. What is never dropped needs no mask.
+    """
+    demanded = set(space.outputs)
     masked: set[str] = set()
+    apart = removed_apart(space)
     for node in reversed(space.nodes):
         asked = node.name in demanded
+        if asked and node.name in apart:
+            masked.add(node.name)
         if mixes_channels(node):
             # a grouped convolution drops whole groups, yet reads clean inputs like a dense one
             demanded.update(node.inputs)
-            if asked:
+            if asked and not is_fixed(node):
                 masked.add(node.name)
         elif isinstance(node, Conv | GlobalPool):
             if asked:
@@ -86,6 +127,7 @@ class MaskPlan:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self.masked = masked_nodes(space)
+        self.apart = removed_apart(space)
         self._nodes = {node.name: node for node in space.nodes}
         # every distinct (width, requires) is one stretch of the comparison
         self._stretch: dict[tuple[Width, str | None], tuple[int, int]] = {}
@@ -93,12 +135,12 @@ class MaskPlan:
         self._sources: list[tuple[Width, str | None]] = []
         offset = 0
         for node in space.nodes:
-            if not isinstance(node, Conv | Linear) or not mixes_channels(node):
+            if node.name not in self.apart and not mixes_channels(node):
                 continue
-            key = (node.filters, node.requires)
+            key = self._key(node)
             if key in self._stretch:
                 continue
-            width = node.filters.maximum
+            width = key[0].maximum
             self._stretch[key] = (offset, offset + width)
             self._sources.append(key)
             positions.append(torch.arange(width))
@@ -121,9 +163,15 @@ class MaskPlan:
             flat = flat.pin_memory().to(like.device, non_blocking=True)
         return Masks(self, flat)
 
-    def stretch(self, node: Conv | Linear) -> tuple[int, int]:
-        """Where the node's mask stands in the flat comparison."""
-        return self._stretch[(node.filters, node.requires)]
+    def stretch(self, node: Node) -> tuple[int, int]:
+        """Where the node's filters, or the one flag of its removal, stand in the comparison."""
+        return self._stretch[self._key(node)]
+
+    @staticmethod
+    def _key(node: Node) -> tuple[Width, str | None]:
+        if isinstance(node, Conv | Linear) and mixes_channels(node):
+            return (node.filters, node.requires)
+        return (Width(1), node.requires)
 
     def node(self, name: str) -> Node:
         """The node of this name."""
@@ -147,6 +195,13 @@ class Masks:
     def _make(self, name: str) -> Tensor:
         if name == INPUT:
             return self._flat.new_ones(len(self._flat), self._plan.space.input_channels)
+        mask = self._of_widths(name)
+        if name in self._plan.apart:
+            start, stop = self._plan.stretch(self._plan.node(name))
+            return mask * self._flat[:, start:stop]
+        return mask
+
+    def _of_widths(self, name: str) -> Tensor:
         node = self._plan.node(name)
         if isinstance(node, Conv | Linear) and mixes_channels(node):
             start, stop = self._plan.stretch(node)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from search_spaces import UserError
+
 
 class _GroupBatchNorm(Function):
     """One fused normalisation per group; a group's slice is small enough to stay in the cache."""
@@ -76,7 +78,17 @@ def group_batch_norm(
 
     Returns:
         The batch (N, C, H, W), and the groups' means (G, C) and variances (G, C), biased.
+
+    Raises:
+        UserError: a group has one value per channel, so its variance says nothing.
     """
+    values = x.shape[0] // groups * x.shape[2:].numel()
+    if values < 2:
+        raise UserError(
+            f"batch statistics of one value per channel: {groups} groups in a batch of {len(x)} "
+            f"at {x.shape[2]}x{x.shape[3]} positions; use fewer groups, a larger batch or "
+            f"resolution, or shared statistics"
+        )
     out, mean, inverse = _GroupBatchNorm.apply(x, weight, bias, mask, eps, groups)  # type: ignore[no-untyped-call]
     return out, mean, inverse.pow(-2) - eps
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from search_spaces import SearchSpace, UserError
+from search_spaces import SearchSpace, UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,11 @@ class Drawing:
 
     def __post_init__(self) -> None:
         for name in ("low", "widen", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"strategy: {name} = {getattr(self, name)} is not within 0 … 1")
-        if self.keep != "network" and not (
-            isinstance(self.keep, float | int) and 0 <= self.keep < 1
-        ):
-            raise UserError(f"strategy: keep = {self.keep!r} is neither 'network' nor within 0 … 1")
+            check_share(name, getattr(self, name))
+        if self.keep != "network" and (not is_number(self.keep) or not 0 <= self.keep < 1):
+            raise UserError(
+                f"strategy: keep = {self.keep!r} is neither 'network' nor from 0 to below 1"
+            )
 
     def lowest(self, progress: float) -> float:
         """The smallest share of the largest value that is drawn at this point of the training."""
@@ -44,7 +44,8 @@ class Drawing:
             return 1.0
         reach = self.widen * (1 - self.warmup)
         done = 1.0 if reach == 0 else min(1.0, (progress - self.warmup) / reach)
-        return 1.0 - (1.0 - self.low) * done
+        # exactly ``low`` in the end, so that its own width is still drawn
+        return (1.0 - done) + self.low * done
 
     def smallest_of(self, space: SearchSpace, progress: float) -> dict[str, int]:
         """The smallest sub-network of the range at this point of the training."""
@@ -74,14 +75,51 @@ def in_runs(
     """Deal the drawn kernel sizes of each unit anew so that equal ones are neighbours.
 
     Neighbouring groups with one kernel size share one convolution. Which size comes first is
-    drawn per unit, so every sub-network still sees every combination of sizes.
+    drawn per unit, so every sub-network still sees every combination of sizes. Sub-networks
+    without the unit take no part: their kernel is fixed and would crowd out the drawn ones.
     """
+    dealt = [dict(values) for values in subnetworks]
     for name, choice in space.choices.items():
         if choice.kind == "kernel":
             order = list(choice.values)
             source.shuffle(order)
-            for values, size in zip(
-                subnetworks, sorted((v[name] for v in subnetworks), key=order.index), strict=True
-            ):
+            having = [values for values in dealt if space.live(name, values)]
+            sizes = sorted((values[name] for values in having), key=order.index)
+            for values, size in zip(having, sizes, strict=True):
                 values[name] = size
-    return [space.canonical(values) for values in subnetworks]
+    return dealt
+
+
+def is_number(value: object) -> bool:
+    """True for a whole or a real number, which a truth value is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse a setting that is not a number from 0 to 1.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not is_number(value) or not 0 <= value <= 1:
+        raise UserError(f"strategy: {name} = {value!r} is not within 0 … 1")
+
+
+def check_count(name: str, value: int) -> None:
+    """Refuse a setting that is not a whole number from 0 on.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UserError(f"strategy: {name} = {value!r} is not a whole number from 0 on")
+
+
+def check_word(name: str, value: object, known: Sequence[str]) -> None:
+    """Refuse a setting that is not one of the known words.
+
+    Raises:
+        UserError: it is not.
+    """
+    if value not in known:
+        raise unknown(f"value of the strategy's {name}", str(value), known)

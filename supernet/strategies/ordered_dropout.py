@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from search_spaces import UserError
 from supernet.assignment import Assignment, Statistics
 from supernet.strategies.base import Pass, register
 from supernet.strategies.distillation import mixed
-from supernet.strategies.drawing import Drawing, in_runs
+from supernet.strategies.drawing import Drawing, check_count, check_share, check_word, in_runs
 from supernet.supernet import Supernet
 
 
@@ -45,7 +45,16 @@ class OrderedDropout(Drawing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.groups != "image" and self.groups < self.largest + self.smallest:
+        check_share("distil", self.distil)
+        check_count("largest", self.largest)
+        check_count("smallest", self.smallest)
+        check_word("statistics", self.statistics, get_args(Statistics))
+        check_word("kernels", self.kernels, ("mixed", "largest"))
+        if self.groups == "image":
+            return
+        if not isinstance(self.groups, int) or self.groups < 1:
+            raise UserError(f"strategy: groups = {self.groups!r} is neither 'image' nor 1 or more")
+        if self.groups < self.largest + self.smallest:
             raise UserError(
                 f"strategy: {self.groups} groups cannot hold {self.largest} largest and "
                 f"{self.smallest} smallest networks"
@@ -69,20 +78,27 @@ class OrderedDropout(Drawing):
         """The sub-networks of one batch.
 
         Raises:
-            UserError: the batch is not a multiple of the groups.
+            UserError: the batch is not a multiple of the groups, or has too few images.
         """
         groups = images if self.groups == "image" else self.groups
         if images % groups:
             raise UserError(f"a batch of {images} images is not a multiple of {groups} groups")
+        if groups < self.largest + self.smallest:
+            raise UserError(
+                f"a batch of {images} images cannot hold {self.largest} largest and "
+                f"{self.smallest} smallest networks"
+            )
         space = supernet.space
         full = {name: choice.largest for name, choice in space.choices.items()}
         drawn = [
             self.draw(space, progress, source) for _ in range(groups - self.largest - self.smallest)
         ]
+        least = self.smallest_of(space, progress)
         if self.kernels == "largest":
             kernels = {n: full[n] for n, c in space.choices.items() if c.kind == "kernel"}
             drawn = [{**values, **kernels} for values in drawn]
+            least |= kernels
         else:
             drawn = in_runs(space, drawn, source)
-        chosen = [full] * self.largest + drawn + [self.smallest_of(space, progress)] * self.smallest
+        chosen = [full] * self.largest + drawn + [least] * self.smallest
         return Assignment(tuple(chosen), self.statistics)

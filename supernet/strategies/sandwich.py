@@ -11,7 +11,7 @@ from torch import Tensor
 from supernet.extraction import run_sliced
 from supernet.strategies.base import Pass, register
 from supernet.strategies.distillation import mixed
-from supernet.strategies.drawing import Drawing
+from supernet.strategies.drawing import Drawing, check_count
 from supernet.supernet import Supernet
 
 
@@ -29,6 +29,10 @@ class Sandwich(Drawing):
 
     random: int = 2
     distil: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("random", self.random)
 
     def passes(
         self, supernet: Supernet, images: Tensor, targets: Tensor, progress: float, source: Random
