@@ -1,7 +1,8 @@
 """MobileNetV3 (Howard et al., ICCV 2019): the search space of NetAdaptV2, and the references.
 
-Rounding of the references at a width: every width and expansion by `make_divisible` to multiples
-of 8; the last hidden layer (1280 or 1024) stays.
+Rounding of the references at a width, as the published networks have it: every width by
+`make_divisible` to multiples of 8, every expansion as its ratio to the unit's rounded input width,
+rounded likewise; the last hidden layer (1280 or 1024) stays. The search spaces scale T and E.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def _build(
     multiplier: float,
     bypass: bool,
     lowering: Lowering,
+    expansion_ratios: bool = False,
 ) -> SearchSpace:
     def scale(width: int) -> int:
         return width if multiplier == 1 else make_divisible(width * multiplier)
@@ -72,6 +74,7 @@ def _build(
     x = graph.conv_unit(
         "stem", "input", scale(stem), kernel=3, stride=stem_stride, activation=SWISH
     )
+    before = stem
     for s, blocks in enumerate(stages, 1):
         for b, block in enumerate(blocks, 1):
             common: dict[str, Any] = {
@@ -84,9 +87,11 @@ def _build(
             if block.expansion is None:
                 x = graph.separable(unit, x, scale(block.filters), **common)
             else:
-                x = graph.inverted_residual(
-                    unit, x, scale(block.filters), scale(block.expansion), **common
-                )
+                expansion = scale(block.expansion)
+                if expansion_ratios:
+                    expansion = make_divisible(graph.channels(x) * block.expansion / before)
+                x = graph.inverted_residual(unit, x, scale(block.filters), expansion, **common)
+            before = block.filters
     x = graph.conv_unit("head", x, scale(head), kernel=1, activation=SWISH)
     x = graph.global_pool("pool", x)
     x = graph.linear_unit("features", x, features, activation=SWISH)
@@ -181,7 +186,13 @@ def mobilenet_v3_large(
         [Block(160, 672, (5,), 2, SWISH, True), *[Block(160, 960, (5,), 1, SWISH, True)] * 2],
     )
     return _build(
-        "mobilenet_v3_large", stages=stages, stem=16, head=960, features=1280, **_both(settings)
+        "mobilenet_v3_large",
+        stages=stages,
+        stem=16,
+        head=960,
+        features=1280,
+        expansion_ratios=True,
+        **_both(settings),
     )
 
 
@@ -205,7 +216,13 @@ def mobilenet_v3_small(
         [Block(96, 288, (5,), 2, SWISH, True), *[Block(96, 576, (5,), 1, SWISH, True)] * 2],
     )
     return _build(
-        "mobilenet_v3_small", stages=stages, stem=16, head=576, features=1024, **_both(settings)
+        "mobilenet_v3_small",
+        stages=stages,
+        stem=16,
+        head=576,
+        features=1024,
+        expansion_ratios=True,
+        **_both(settings),
     )
 
 
