@@ -24,6 +24,9 @@ def randomise(supernet: Supernet, seed: int = 0) -> Supernet:
         elif tensor.dim() > 1:
             fan_in = tensor[0].numel()
             tensor.copy_((noise - 0.5) * (12 / fan_in) ** 0.5)
+        elif name.endswith("bias"):
+            # positive: a network whose last ReLU is dead would agree with anything
+            tensor.copy_(0.2 + 0.6 * noise)
         else:
             tensor.copy_((noise - 0.5) * 0.4)
     return supernet
@@ -39,6 +42,7 @@ def forward_error(supernet: Supernet, architectures: Sequence[Architecture], x: 
         compact = torch.cat(
             [extract(supernet, a)(part) for a, part in zip(groups, parts, strict=True)]
         )
+    assert (compact != 0).double().mean() > 0.3, "outputs are dead: they would agree with anything"
     return float((masked - compact).abs().max() / compact.abs().max())
 
 

@@ -21,7 +21,7 @@ SPACES: dict[str, SearchSpace] = {
     if name != "fastdepth"
 }
 SPACES["fastdepth"] = space("fastdepth", resolution=64, multiplier=0.25)
-SPACES["mobilenet_v3 without bypass"] = space("mobilenet_v3", resolution=32, bypass=False, **SMALL)
+SPACES["mobilenet_v3 without bypass"] = space("mobilenet_v3", resolution=64, bypass=False, **SMALL)
 SPACES["mobilenet_v3 padded"] = space("mobilenet_v3", resolution=33, lowering="pad", **SMALL)
 SPACES["mobilenet_v3_small with bypass"] = space(
     "mobilenet_v3_small", resolution=33, bypass=True, **SMALL
