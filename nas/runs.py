@@ -22,8 +22,12 @@ RESULT = "result.json"
 SHARED = ("seed", "space", "task")
 """What every step depends on, beside its own section."""
 
-IGNORED = {"task.data", "supernet.checkpoint_seconds", "train.checkpoint_seconds"}
-"""Where data lies and how often work is saved change no result."""
+IGNORED = {
+    "task.data",
+    *(f"{s}.{k}" for s in ("supernet", "train") for k in ("accumulate", "checkpoint_seconds")),
+}
+"""Where data lies, what is computed at once and how often work is saved change no result, or its
+last bits only."""
 
 
 def default_out(experiment: Experiment) -> Path:
@@ -95,21 +99,20 @@ def _refuse_other(config: Path, experiment: Experiment, sections: Sequence[str])
         raise UserError(f"{config}: not a recipe; choose another --out")
     own = experiment.to_dict()
     for section in sections:
-        difference = _difference(section, stored.get(section), own[section])
-        if difference is not None:
+        found = difference(section, stored.get(section), own[section])
+        if found is not None:
             raise UserError(
-                f"{config.parent}: holds a different experiment ({difference}); "
-                "choose another --out"
+                f"{config.parent}: holds a different experiment ({found}); choose another --out"
             )
 
 
-def _difference(name: str, there: Any, here: Any) -> str | None:
-    """The first field that differs, in words."""
+def difference(name: str, there: Any, here: Any) -> str | None:
+    """The first field that differs, in words; None where all that matters is equal."""
     if name in IGNORED:
         return None
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         for key in [*there, *(k for k in here if k not in there)]:
-            found = _difference(f"{name}.{key}", there.get(key), here.get(key))
+            found = difference(f"{name}.{key}", there.get(key), here.get(key))
             if found is not None:
                 return found
         return None

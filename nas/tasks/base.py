@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from supernet.share import WHOLE, Share
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -97,10 +99,14 @@ class Task(Protocol):
     holdout: Split
     test: Split
 
-    def train_batches(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+    def train_batches(
+        self, epoch: int, batch_size: int, *, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """The shuffled, augmented batches of an epoch, from batch number ``start`` on.
 
-        The last, incomplete batch is left out. A function of (seed, epoch, step) only.
+        The last, incomplete batch is left out. A function of (seed, epoch, step) only; ``share``
+        says which part of each batch is wanted, and which images that are depends on nothing
+        else.
         """
         ...
 

@@ -25,6 +25,7 @@ from nas.tasks.in_memory import TensorSplit
 from nas.tasks.registry import check_classes
 from nas.tasks.splits import indices_hash, stratified_holdout
 from search_spaces import UserError
+from supernet.share import WHOLE, Share
 
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # isort: skip
 from timm.data.dataset_factory import create_dataset  # isort: skip
@@ -274,14 +275,20 @@ class ImageFolder(Classification):
             if len(targets):
                 yield pixels, targets
 
-    def train_batches(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
-        """Shuffled, augmented batches; a function of (seed, epoch, step)."""
+    def train_batches(
+        self, epoch: int, batch_size: int, *, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[Batch]:
+        """Shuffled, augmented batches; a function of (seed, epoch, step).
+
+        Only the images of the part that is asked for are read. Erasing and mixing are drawn
+        within a part: mixup blends images of one rank.
+        """
         generator = np.random.default_rng([self.seed, epoch])
         order = generator.permutation(self.train_images)
         seeds = generator.integers(2**31, size=self.train_images)
         steps = range(start, self.train_images // batch_size)
         batches = [
-            list(zip(order[chunk].tolist(), seeds[chunk].tolist(), strict=True))
+            share.of(list(zip(order[chunk].tolist(), seeds[chunk].tolist(), strict=True)))
             for chunk in (slice(s * batch_size, (s + 1) * batch_size) for s in steps)
         ]
         loader = self._loader(self.train, self.augment, batches, replace=True)
@@ -289,7 +296,8 @@ class ImageFolder(Classification):
             self._count(broken)
             images = self.normalise(pixels)
             if self.erase or self.mixing is not None:
-                seed = int(np.random.default_rng([self.seed, epoch, step]).integers(2**31))
+                key = [self.seed, epoch, step, share.index]
+                seed = int(np.random.default_rng(key).integers(2**31))
                 random.seed(seed)
                 np.random.seed(seed)
                 torch.manual_seed(seed)

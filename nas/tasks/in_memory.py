@@ -14,6 +14,7 @@ from nas.tasks.base import Batch
 from nas.tasks.classification import Classification, normalised, normaliser
 from nas.tasks.registry import check_classes
 from nas.tasks.splits import indices_hash, stratified_holdout
+from supernet.share import WHOLE, Share
 
 
 @dataclass
@@ -97,25 +98,30 @@ class InMemoryClassification(Classification):
         self._padded: np.ndarray | None = None
         self._calibration: dict[tuple[int, int], list[Tensor]] = {}
 
-    def train_batches(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+    def train_batches(
+        self, epoch: int, batch_size: int, *, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Shuffled, cropped and flipped batches; a function of (seed, epoch, step)."""
         data = self._train
         order = np.random.default_rng([self.seed, epoch]).permutation(len(data))
         for step in range(start, len(data) // batch_size):
             index = torch.from_numpy(order[step * batch_size : (step + 1) * batch_size])
-            images = self._augmented(index, np.random.default_rng([self.seed, epoch, step]))
-            yield normalised(images, data.scale, data.shift), data.labels[index]
+            source = np.random.default_rng([self.seed, epoch, step])
+            images = self._augmented(index, source, share)
+            yield normalised(images, data.scale, data.shift), data.labels[share.of(index)]
 
-    def _augmented(self, index: Tensor, random: np.random.Generator) -> Tensor:
+    def _augmented(self, index: Tensor, random: np.random.Generator, share: Share) -> Tensor:
+        """The images of a part of a batch, whose random numbers are drawn for all of it."""
         size, pad, count = self.resolution, self.padding, len(index)
         if self._padded is None:
             # the border repeats the edge: for digits and photographs alike a plausible surround
             border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
             self._padded = np.pad(self._train.images.numpy(), border, mode="edge")
-        rows = random.integers(0, 2 * pad + 1, count).tolist()
-        columns = random.integers(0, 2 * pad + 1, count).tolist()
-        mirrored = (random.random(count) < 0.5).tolist()
-        out = np.empty((count, size, size, self.input_channels), dtype=np.uint8)
+        rows = share.of(random.integers(0, 2 * pad + 1, count).tolist())
+        columns = share.of(random.integers(0, 2 * pad + 1, count).tolist())
+        mirrored = share.of((random.random(count) < 0.5).tolist())
+        index = share.of(index)
+        out = np.empty((len(index), size, size, self.input_channels), dtype=np.uint8)
         # copying slices image by image is several times faster than one gather over pixels
         for i, image in enumerate(index.tolist()):
             row, column = rows[i], columns[i]

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from search_spaces import unknown
+from supernet.share import WHOLE, Share
 from supernet.supernet import Supernet
 
 
@@ -30,6 +31,11 @@ class Strategy(Protocol):
     on from a checkpoint draws what the uninterrupted run draws.
     """
 
+    @property
+    def forwards(self) -> int:
+        """Forward passes of a step."""
+        ...
+
     def passes(
         self,
         supernet: Supernet,
@@ -37,6 +43,7 @@ class Strategy(Protocol):
         targets: Tensor,
         progress: float,
         source: Random,
+        share: Share = WHOLE,
     ) -> Iterator[Pass]:
         """The forward passes of one step, each differentiated before the next one starts.
 
@@ -45,7 +52,9 @@ class Strategy(Protocol):
             images: (N, C, H, W), normalised.
             targets: of the N images, as the task's loss takes them.
             progress: 0 at the first step of the training, 1 at the last.
-            source: random numbers of this step alone.
+            source: random numbers of this step alone, the same for every part of its batch.
+            share: the part of the batch that the images are. The sub-networks are drawn for the
+                whole batch and each part takes its own; batch statistics stay within a part.
 
         Raises:
             UserError: the batch does not fit, say its size is no multiple of the groups.

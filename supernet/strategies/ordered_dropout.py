@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from search_spaces import UserError
 from supernet.assignment import Assignment, Statistics
+from supernet.share import WHOLE, Share
 from supernet.strategies.base import Pass, register
 from supernet.strategies.distillation import mixed
 from supernet.strategies.drawing import Drawing, check_count, check_share, check_word, in_runs
@@ -42,6 +43,7 @@ class OrderedDropout(Drawing):
     smallest: int = 0
     kernels: Literal["mixed", "largest"] = "mixed"
     distil: float = 0.0
+    forwards: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,10 +63,16 @@ class OrderedDropout(Drawing):
             )
 
     def passes(
-        self, supernet: Supernet, images: Tensor, targets: Tensor, progress: float, source: Random
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        targets: Tensor,
+        progress: float,
+        source: Random,
+        share: Share = WHOLE,
     ) -> Iterator[Pass]:
         """One pass over the batch, and before it the teacher's where it distils."""
-        assignment = self.assignment(supernet, len(images), progress, source)
+        assignment = self.assignment(supernet, len(images), progress, source, share)
         if not self.distil:
             yield Pass(supernet(images, assignment), targets, 1.0)
             return
@@ -73,19 +81,31 @@ class OrderedDropout(Drawing):
         yield Pass(supernet(images, assignment), taught, 1.0)
 
     def assignment(
-        self, supernet: Supernet, images: int, progress: float, source: Random
+        self,
+        supernet: Supernet,
+        images: int,
+        progress: float,
+        source: Random,
+        share: Share = WHOLE,
     ) -> Assignment:
-        """The sub-networks of one batch.
+        """The sub-networks of a part of a batch, which has ``images`` images.
 
         Raises:
-            UserError: the batch is not a multiple of the groups, or has too few images.
+            UserError: the batch is not a multiple of the groups, the groups are none of its
+                parts, or it has too few images.
         """
-        groups = images if self.groups == "image" else self.groups
-        if images % groups:
-            raise UserError(f"a batch of {images} images is not a multiple of {groups} groups")
+        batch = images * share.count
+        groups = batch if self.groups == "image" else self.groups
+        if batch % groups:
+            raise UserError(f"a batch of {batch} images is not a multiple of {groups} groups")
+        if groups % share.count:
+            raise UserError(
+                f"strategy: {groups} groups cannot be dealt to the {share.count} parts of a batch "
+                "(ranks times accumulate); set strategy.settings.groups to a multiple of that"
+            )
         if groups < self.largest + self.smallest:
             raise UserError(
-                f"a batch of {images} images cannot hold {self.largest} largest and "
+                f"a batch of {batch} images cannot hold {self.largest} largest and "
                 f"{self.smallest} smallest networks"
             )
         space = supernet.space
@@ -101,4 +121,4 @@ class OrderedDropout(Drawing):
         else:
             drawn = in_runs(space, drawn, source)
         chosen = [full] * self.largest + drawn + [least] * self.smallest
-        return Assignment(tuple(chosen), self.statistics)
+        return Assignment(tuple(share.of(chosen)), self.statistics)

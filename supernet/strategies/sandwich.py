@@ -9,6 +9,7 @@ from random import Random
 from torch import Tensor
 
 from supernet.extraction import run_sliced
+from supernet.share import WHOLE, Share
 from supernet.strategies.base import Pass, register
 from supernet.strategies.distillation import mixed
 from supernet.strategies.drawing import Drawing, check_count
@@ -34,15 +35,26 @@ class Sandwich(Drawing):
         super().__post_init__()
         check_count("random", self.random)
 
+    @property
+    def forwards(self) -> int:
+        """The largest, the smallest and the random ones."""
+        return 2 + self.random
+
     def passes(
-        self, supernet: Supernet, images: Tensor, targets: Tensor, progress: float, source: Random
+        self,
+        supernet: Supernet,
+        images: Tensor,
+        targets: Tensor,
+        progress: float,
+        source: Random,
+        share: Share = WHOLE,
     ) -> Iterator[Pass]:
         """2 + ``random`` passes of equal weight."""
         space = supernet.space
-        share = 1 / (2 + self.random)
+        weight = 1 / self.forwards
         outputs = supernet(images)
         soft = mixed(targets, outputs.detach(), 1.0) if self.distil else targets
-        yield Pass(outputs, targets, share)
+        yield Pass(outputs, targets, weight)
         drawn = [self.draw(space, progress, source) for _ in range(self.random)]
         for values in [*drawn, self.smallest_of(space, progress)]:
-            yield Pass(run_sliced(supernet, values, images), soft, share)
+            yield Pass(run_sliced(supernet, values, images), soft, weight)

@@ -20,6 +20,7 @@ from nas.tasks.depth.store import Broken, FrameStore
 from nas.tasks.depth.transforms import Augmentation, Geometry
 from nas.tasks.splits import indices_hash
 from search_spaces import UserError, unknown
+from supernet.share import WHOLE, Share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,7 +145,9 @@ class DepthTask:
         images = normalised(pixels, *self._scaling)
         return images.contiguous(memory_format=torch.channels_last), metres
 
-    def train_batches(self, epoch: int, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+    def train_batches(
+        self, epoch: int, batch_size: int, *, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Shuffled, augmented batches; a function of (seed, epoch, step)."""
         order = np.random.default_rng([self.seed, epoch]).permutation(self.train_images)
         whole = order[: self.train_images // batch_size * batch_size]
@@ -152,7 +155,8 @@ class DepthTask:
         for step, (images, depths) in enumerate(self._train.batches(chunks, replace=True), start):
             source = np.random.default_rng([self.seed, epoch, step])
             change = self.settings.augmentation
-            yield self.prepared(*change(self.geometry, images, depths, source))
+            pixels, metres = change(self.geometry, images, depths, source)
+            yield self.prepared(share.of(pixels), share.of(metres))
 
     def calibration(self, images: int, batch_size: int) -> list[Tensor]:
         """The first ``images`` of a fixed shuffle of the training images, in batches."""
