@@ -3,65 +3,95 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
 from lut.signature import Widths
+
+Weighted = list[tuple[Widths, float]]
+"""Measured points and their shares of an interpolated cost."""
+
+
+class Axis:
+    """The measured widths along one axis, in classes of equal remainder.
+
+    Kernels work on tiles of channels: 40 filters can cost more than 64. Over widths with the
+    same remainder modulo ``period`` (a multiple of the tile) a cost is smooth, so only those
+    are interpolated between. A width whose class was not measured stands for the next wider
+    one. ``period`` 1 puts all widths into one class.
+    """
+
+    def __init__(self, widths: Iterable[int], period: int) -> None:
+        self.period = period
+        classes: dict[int, list[int]] = {}
+        for width in sorted(set(widths)):
+            classes.setdefault(width % period, []).append(width)
+        self.classes = classes
+
+    def bracket(self, width: int) -> tuple[tuple[int, float], ...] | None:
+        """The one or two measured widths around this one with their shares, or None."""
+        for wider in range(width, width + self.period):
+            known = self.classes.get(wider % self.period)
+            if known is None:
+                continue
+            i = bisect_left(known, wider)
+            if i == len(known):
+                continue
+            if known[i] == wider:
+                return ((wider, 1.0),)
+            if i > 0:
+                low, high = known[i - 1], known[i]
+                share = (wider - low) / (high - low)
+                return ((low, 1.0 - share), (high, share))
+        return None
+
+
+def corners(axes: Sequence[Axis], widths: Widths) -> Weighted | None:
+    """The points that a cost at these widths is interpolated from, with their shares."""
+    brackets = []
+    for axis, width in zip(axes, widths, strict=True):
+        bracket = axis.bracket(width)
+        if bracket is None:
+            return None
+        brackets.append(bracket)
+    result: Weighted = []
+    for corner in product(*brackets):
+        weight = 1.0
+        for _, share in corner:
+            weight *= share
+        result.append((tuple(width for width, _ in corner), weight))
+    return result
 
 
 class Interpolator:
     """Multilinear interpolation over the points of one family.
 
-    Kernels work on tiles of channels, so a cost is a staircase in the width: ``tiles`` holds
-    a tile per axis, and between measured points a width stands for the next multiple of it.
-    A point that was measured is returned as it is. Nothing is extrapolated.
+    A point that was measured is returned as it is. Nothing is extrapolated. The points need
+    not be a full grid: a cell is used where all its corners are.
 
     Args:
-        points: cost by widths. Need not be a full grid; a cell is used where its corners are.
-        tiles: channels per tile for every axis; 1 is no staircase.
+        points: cost by widths.
+        periods: see `Axis`, one for every axis.
     """
 
-    def __init__(self, points: Mapping[Widths, float], tiles: Sequence[int]) -> None:
+    def __init__(self, points: Mapping[Widths, float], periods: Sequence[int]) -> None:
         self.points = points
-        self.tiles = tuple(tiles)
-        self._grid: dict[Widths, float] = {}
-        # where several measured widths share a tile, the full tile stands for it
-        for widths in sorted(points):
-            self._grid[self._rounded(widths)] = points[widths]
-        self._axes = [sorted({w[axis] for w in self._grid}) for axis in range(len(self.tiles))]
-
-    def _rounded(self, widths: Widths) -> Widths:
-        return tuple(-(-w // t) * t for w, t in zip(widths, self.tiles, strict=True))
+        self._axes = [Axis((w[i] for w in points), period) for i, period in enumerate(periods)]
 
     def __call__(self, widths: Widths) -> float | None:
         """The cost at these widths, None where no measured points surround them."""
         exact = self.points.get(widths)
         if exact is not None:
             return exact
-        place = self._rounded(widths)
-        return self._cell(place)
-
-    def _cell(self, place: Widths) -> float | None:
-        brackets: list[tuple[tuple[int, float], ...]] = []
-        for value, axis in zip(place, self._axes, strict=True):
-            i = bisect_left(axis, value)
-            if i == len(axis):
-                return None
-            if axis[i] == value:
-                brackets.append(((value, 1.0),))
-            elif i == 0:
-                return None
-            else:
-                low, high = axis[i - 1], axis[i]
-                share = (value - low) / (high - low)
-                brackets.append(((low, 1.0 - share), (high, share)))
+        if len(widths) != len(self._axes):
+            return None
+        cell = corners(self._axes, widths)
+        if cell is None:
+            return None
         total = 0.0
-        for corner in product(*brackets):
-            found = self._grid.get(tuple(value for value, _ in corner))
+        for corner, weight in cell:
+            found = self.points.get(corner)
             if found is None:
                 return None
-            weight = 1.0
-            for _, share in corner:
-                weight *= share
             total += weight * found
         return total

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from lut.cost import CostModel, Precision
-from search_spaces import UserError, unknown
+from search_spaces import SearchSpace, UserError, unknown
 
 
 def open_cost_model(
-    device: str | None, table: Path | None = None, precision: Precision = "float32"
+    device: str | None,
+    table: Path | None = None,
+    precision: Precision = "float32",
+    *,
+    space: SearchSpace | None = None,
 ) -> CostModel:
     """The costs of a device or of a table file.
 
@@ -18,6 +22,8 @@ def open_cost_model(
             (``host``, a phone); ignored where ``table`` is given.
         table: a table file, or a fitted model's file.
         precision: of a measured device's table.
+        space: what is to be priced; of several cached tables the one that was built for it is
+            opened, without it the largest.
 
     Raises:
         UserError: unknown device, no such table, or a file that is none.
@@ -31,4 +37,32 @@ def open_cost_model(
         raise UserError("name a device (--device) or a table (--table)")
     if device in fitted_names():
         return load_fitted(device)
-    raise unknown("device", device, fitted_names())
+    found = _cached(device, precision, space)
+    if found is not None:
+        return found
+    if device == "host":
+        raise UserError(
+            f"there is no {precision} table of this machine yet; measure one with "
+            "`nas lut build EXPERIMENT --device host`"
+        )
+    raise unknown("device", device, [*fitted_names(), "host"])
+
+
+def _cached(device: str, precision: Precision, space: SearchSpace | None) -> CostModel | None:
+    """The cached table of a measured device; this machine's must be of its present runtime."""
+    from lut.build import space_key
+    from lut.cache import cached_tables, covered_spaces
+    from lut.devices.host import HostDevice
+
+    tables = [
+        table
+        for _, table in cached_tables()
+        if table.device.name == device and table.device.precision == precision
+    ]
+    if device == "host":
+        here = HostDevice().info(precision)
+        tables = [table for table in tables if table.device == here]
+    if space is not None:
+        built = [table for table in tables if space_key(space) in covered_spaces(table)]
+        tables = built or tables
+    return tables[0] if tables else None

@@ -3,11 +3,11 @@
 An operation timed alone, again and again, finds weights, input and output in the cache, and
 pays for a call of the runtime. A probe puts it where a network would have it:
 
-- a matrix-vector product first streams as many bytes as the rest of a network would, so that
-  the operation's weights are as cold as they would be;
+- a matrix-vector product streams as many bytes as the rest of a network would, so that the
+  operation's weights and the memory it writes to are as cold as they would be;
 - every input is written just before by a producer that reads next to nothing itself;
-- there are several copies, each with weights of its own; one corner of every output is kept,
-  so that nothing is left out as unused.
+- this is repeated, each time with weights of its own; one corner of every output is kept, so
+  that nothing is left out as unused.
 
 The probe's base is the same file without the operation, the corners taken of the inputs. The
 cost of the operation is the difference of the two times over the number of copies; what both
@@ -34,37 +34,41 @@ _COLUMNS = 512
 class Surroundings:
     """What a probe imitates; part of a table's conditions.
 
-    ``stream_bytes`` are read before the copies run: at least a network's weights and
-    activations, at most twice the private cache, beyond which nothing changes.
+    ``stream_bytes`` are read before every copy; 0 where a whole network stays in the cache.
     """
 
     stream_bytes: int
+    copies: int
 
 
-def probe(operation: Operation, copies: int, around: Surroundings) -> bytes:
-    """``copies`` of an operation, each on inputs of its own, see the module."""
-    return _file(operation.input_shapes, copies, around, operation)
+def surroundings(working_set: int, cache_bytes: int) -> Surroundings:
+    """The surroundings of networks whose weights and widest maps need ``working_set`` bytes.
+
+    Where that is more than the private cache, every operation of a network finds its weights
+    outside of it.
+    """
+    cache = cache_bytes or 1 << 20
+    if working_set > cache:
+        return Surroundings(stream_bytes=cache, copies=4)
+    return Surroundings(stream_bytes=0, copies=16)
 
 
-def base(shapes: tuple[Shape, ...], copies: int, around: Surroundings) -> bytes:
+def probe(operation: Operation, around: Surroundings) -> bytes:
+    """Several copies of an operation, each on inputs of its own, see the module."""
+    return _file(operation.input_shapes, around, operation)
+
+
+def base(shapes: tuple[Shape, ...], around: Surroundings) -> bytes:
     """What `probe` of an operation with these input shapes contains beside the operation."""
-    return _file(shapes, copies, around, None)
+    return _file(shapes, around, None)
 
 
-def _file(
-    shapes: tuple[Shape, ...], copies: int, around: Surroundings, operation: Operation | None
-) -> bytes:
+def _file(shapes: tuple[Shape, ...], around: Surroundings, operation: Operation | None) -> bytes:
     b = ModelBuilder("probe")
-    rows = max(8, around.stream_bytes // (4 * _COLUMNS))
+    rows = around.stream_bytes // (4 * _COLUMNS)
     vector = b.tensor("vector", (1, 1, 1, _COLUMNS))
-    streamed = b.operator(
-        "FULLY_CONNECTED",
-        [vector, b.constant("stream", _noise((rows, _COLUMNS))), b.constant("z", _noise((rows,)))],
-        "streamed",
-        (1, 1, 1, rows),
-        "FullyConnectedOptions",
-        keepNumDims=True,
-    )
+    stream = b.constant("stream", _noise((rows, _COLUMNS))) if rows else 0
+    bias = b.constant("bias", _noise((rows,))) if rows else 0
     sources = [
         (
             b.tensor(f"row{i}", (1, 1, 1, shape[0])),
@@ -72,9 +76,19 @@ def _file(
         )
         for i, shape in enumerate(shapes)
     ]
-    outputs = [_corner(b, streamed, "streamed/corner")]
+    outputs = [_corner(b, vector, "corner")]
     generator = np.random.default_rng(0)
-    for copy in range(copies):
+    for copy in range(around.copies):
+        if rows:
+            streamed = b.operator(
+                "FULLY_CONNECTED",
+                [vector, stream, bias],
+                f"streamed{copy}",
+                (1, 1, 1, rows),
+                "FullyConnectedOptions",
+                keepNumDims=True,
+            )
+            outputs.append(_corner(b, streamed, f"corner{copy}"))
         inputs = [
             b.operator("ADD", sources[i], f"input{i}.{copy}", nhwc(shape), "AddOptions")
             for i, shape in enumerate(shapes)

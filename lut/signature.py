@@ -77,8 +77,9 @@ class Family:
 def signature(operation: Operation) -> tuple[Family, Widths]:
     """The family of an operation and its widths.
 
-    Widths are (inputs, outputs) of a convolution, a linear layer, a slice and a channel pad;
-    (channels of each input) of a concatenation; (channels) of everything else. Normalisation
+    Widths are (inputs, outputs) of a convolution and a linear layer; (channels kept, channels
+    left out) of a slice; (channels, channels added) of a channel pad; (channels of each input)
+    of a concatenation; (channels) of everything else. Normalisation
     and bias are folded on a device and do not count; nor does where a slice starts.
     """
     shapes = operation.input_shapes
@@ -88,9 +89,13 @@ def signature(operation: Operation) -> tuple[Family, Widths]:
     widths: Widths
     if operation.depthwise and c_in == c_out:
         groups, widths = "depthwise", (c_in,)
-    elif operation.type in {"conv", "linear", "slice", "pad_channels"}:
+    elif operation.type in {"conv", "linear"}:
         groups = "dense" if operation.groups == 1 else str(operation.groups)
         widths = (c_in, c_out)
+    elif operation.type == "slice":
+        widths = (c_out, c_in - c_out)
+    elif operation.type == "pad_channels":
+        widths = (c_in, c_out - c_in)
     elif operation.type == "concat":
         widths = tuple(shape[0] for shape in shapes)
     else:
@@ -109,3 +114,37 @@ def signature(operation: Operation) -> tuple[Family, Widths]:
         mode=operation.mode,
     )
     return family, widths
+
+
+def operation_of(family: Family, widths: Widths) -> Operation:
+    """An operation with this signature, to be measured; the inverse of `signature`."""
+    sizes = family.sizes
+    channels = [widths[0]] * (len(sizes) - 1)
+    c_out = widths[0]
+    start = 0
+    if family.groups != "depthwise" and family.type in {"conv", "linear"}:
+        c_out = widths[1]
+    elif family.type == "slice":
+        channels, c_out, start = [sum(widths)], widths[0], widths[1]
+    elif family.type == "pad_channels":
+        c_out = sum(widths)
+    elif family.type == "concat":
+        channels, c_out = list(widths), sum(widths)
+    elif family.type == "flatten":
+        c_out = widths[0] * sizes[0][0] * sizes[0][1]
+    groups = {"dense": 1, "depthwise": widths[0]}.get(family.groups)
+    shapes = tuple((c, *size) for c, size in zip(channels, sizes, strict=False))
+    return Operation(
+        name="operation",
+        type=family.type,  # type: ignore[arg-type]
+        inputs=tuple(f"input{i}" for i in range(len(shapes))),
+        input_shapes=shapes,
+        output_shape=(c_out, *sizes[-1]),
+        kernel=family.kernel,
+        stride=family.stride,
+        padding=family.padding,
+        groups=groups if groups is not None else int(family.groups),
+        activation="none" if family.activation == "fused" else family.activation,  # type: ignore[arg-type]
+        start=start,
+        mode=family.mode,
+    )

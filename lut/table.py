@@ -41,6 +41,7 @@ class Table:
         unit: ``ms`` for latency.
         conditions: how it was measured, as far as it decides what may be compared; two tables
             with unequal conditions do not mix.
+        notes: anything else about the table; not part of its identity.
     """
 
     device: DeviceInfo
@@ -50,7 +51,8 @@ class Table:
     unit: str = "ms"
     conditions: Mapping[str, Any] = field(default_factory=dict)
     families: dict[Family, dict[Widths, Cost]] = field(default_factory=dict)
-    tiles: dict[Family, tuple[int, ...]] = field(default_factory=dict)
+    periods: dict[Family, tuple[int, ...]] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.date = self.date or datetime.now(UTC).isoformat(timespec="seconds")
@@ -77,9 +79,9 @@ class Table:
         self.families.setdefault(family, {})[widths] = Cost(value, spread)
         self._ready.pop(family, None)
 
-    def set_tiles(self, family: Family, tiles: tuple[int, ...]) -> None:
-        """Channels per tile of every width of a family, see `Interpolator`."""
-        self.tiles[family] = tiles
+    def set_periods(self, family: Family, periods: tuple[int, ...]) -> None:
+        """The periods of every width of a family, see `lut.interpolation.Axis`."""
+        self.periods[family] = periods
         self._ready.pop(family, None)
 
     def merge(self, other: Table) -> None:
@@ -100,7 +102,7 @@ class Table:
         for family, points in other.families.items():
             self.families.setdefault(family, {}).update(points)
             self._ready.pop(family, None)
-        self.tiles.update(other.tiles)
+        self.periods.update(other.periods)
 
     # look-up -----------------------------------------------------------------------------------
 
@@ -139,15 +141,15 @@ class Table:
             )
         ones = (1,) * len(next(iter(points)))
         values = {widths: cost.value for widths, cost in points.items()}
-        return Interpolator(values, self.tiles.get(family, ones))
+        return Interpolator(values, self.periods.get(family, ones))
 
     # storage -----------------------------------------------------------------------------------
 
     @property
     def identity(self) -> str:
-        """A hash of the content, its source and date left out."""
+        """A hash of the content, its source, date and notes left out."""
         data = self.to_dict()
-        del data["source"], data["date"]
+        del data["source"], data["date"], data["notes"]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,8 +157,8 @@ class Table:
         families = []
         for family in sorted(self.families, key=repr):
             record: dict[str, Any] = {"family": family.to_dict()}
-            if family in self.tiles:
-                record["tiles"] = list(self.tiles[family])
+            if family in self.periods:
+                record["periods"] = list(self.periods[family])
             record["entries"] = [
                 [list(widths), cost.value, cost.spread]
                 for widths, cost in sorted(self.families[family].items())
@@ -171,6 +173,7 @@ class Table:
             "source": self.source,
             "date": self.date,
             "conditions": dict(self.conditions),
+            "notes": dict(self.notes),
             "families": families,
         }
 
@@ -201,6 +204,7 @@ class Table:
                 resource=data["resource"],
                 unit=data["unit"],
                 conditions=data.get("conditions", {}),
+                notes=data.get("notes", {}),
             )
             for record in data["families"]:
                 family = Family.from_dict(record["family"])
@@ -212,8 +216,8 @@ class Table:
                     table.add_entry(
                         family, tuple(int(w) for w in widths), float(value), float(spread)
                     )
-                if "tiles" in record:
-                    table.set_tiles(family, tuple(int(t) for t in record["tiles"]))
+                if "periods" in record:
+                    table.set_periods(family, tuple(int(t) for t in record["periods"]))
             return table
         except UserError as error:
             raise UserError(f"{origin}: {error}") from None
