@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lut import build_table
 from lut.cost import CostModel
-from nas.config import Experiment, load_experiment, recipes, with_overrides
+from lut.devices.base import Progress
+from lut.devices.host import HostDevice
+from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
 from nas.export import export
 from nas.files import write_json
@@ -66,7 +70,7 @@ def quickstart(
     folder = out or default_out(experiment)
     space = experiment.search_space()
 
-    table, table_seconds = latency_table(experiment, reporter)
+    table, table_seconds = latency_table(space, reporter)
     reporter.say("step 1: the super-network")
     first = train_supernet(experiment, folder, resume=True, reporter=reporter)
     reporter.say("step 2: the search")
@@ -140,21 +144,29 @@ def measured_ms(files: dict[str, Path]) -> dict[str, float]:
 
     The networks take turns, so that a change of the machine's speed meets all of them.
     """
-    from lut.devices.host import HostDevice
-
     device = HostDevice()
     contents = {name: path.read_bytes() for name, path in files.items()}
     rounds = [device.measure(contents) for _ in range(ROUNDS)]
     return {name: statistics.median(r[name].median for r in rounds) for name in files}
 
 
-def latency_table(experiment: Experiment, reporter: Reporter) -> tuple[CostModel, float]:
-    """This machine's table for the experiment's space, measured where it is not yet.
+def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, float]:
+    """This machine's table for the space; what the cache lacks is measured.
 
     Returns:
         The table, and the seconds that measuring took.
     """
-    raise NotImplementedError
+    started = time.perf_counter()
+    with reporter.work("measuring latency on this machine", 1.0) as bar:
+        share = 0.0
+
+        def progress(now: Progress) -> None:
+            nonlocal share
+            bar.advance(now.done / now.total - share)
+            share = now.done / now.total
+
+        table = build_table([space], HostDevice(), on_progress=progress)
+    return table, time.perf_counter() - started
 
 
 def _exported(folder: Path) -> Path:

@@ -118,7 +118,7 @@ def problem_of(experiment: Experiment) -> Problem:
 
         if device is None and section.table is not None:
             return open_cost_model(None, section.table)
-        return open_cost_model(device or section.device or "host", None)
+        return open_cost_model(device or section.device or "host", None, space=space)
 
     metrics = tuple(
         metric(name, space, cost_model=cost_model, functions=section.metrics) for name in texts
