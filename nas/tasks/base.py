@@ -122,12 +122,20 @@ class Task(Protocol):
         """A new, empty meter."""
         ...
 
+    def output_prior(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of a map's targets, for the output layer's first weights."""
+        ...
+
     def references(self) -> Mapping[str, Evaluation]:
         """Test scores that need no network, by name, to hold results against; may be empty."""
         ...
 
     def pictures(self, images: Tensor, targets: Tensor, outputs: Tensor) -> Figure | None:
         """A few images with what a network makes of them; None where there is nothing to see."""
+        ...
+
+    def skipped(self) -> Sequence[str]:
+        """The images that could not be read so far."""
         ...
 
     def describe(self) -> dict[str, Any]:

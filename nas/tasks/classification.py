@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -59,6 +59,13 @@ class Classification:
     def meter(self, split: str) -> AccuracyMeter:
         """An empty accuracy meter."""
         return AccuracyMeter(split)
+
+    def skipped(self) -> Sequence[str]:
+        """None; what is read from files says more."""
+        return ()
+
+    def output_prior(self) -> None:
+        """None; classes have no mean."""
 
     def references(self) -> Mapping[str, Evaluation]:
         """None."""

@@ -331,6 +331,10 @@ class ImageFolder(Classification):
                 "repair the data or raise task.settings.corrupt_limit"
             )
 
+    def skipped(self) -> Sequence[str]:
+        """The files that could not be read so far."""
+        return sorted(self.broken)
+
     def calibration(self, images: int, batch_size: int) -> list[Tensor]:
         """The first ``images`` of a fixed shuffle of the training images, in batches."""
         key = (images, batch_size)

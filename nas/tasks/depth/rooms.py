@@ -1,4 +1,4 @@
-"""Furnished rooms with their exact depth: textures, a lamp with shadows, and a sensor's holes."""
+"""Furnished rooms with their exact depth: textures, a lamp, a flash, and a sensor's holes."""
 
 from __future__ import annotations
 
@@ -97,18 +97,19 @@ def picture(
     squared = (to_lamp**2).sum(1)
     cosine = np.clip((hits.normal * to_lamp).sum(1) / np.sqrt(squared), 0, 1)
     lit = seen(boxes, above, lamp) * cosine
-    # the lamp falls off with distance; the rest is light from everywhere, less in corners below
-    light = 0.42 + 0.1 * hits.normal[:, 2] + 1.5 * lit / (1 + 0.35 * squared)
+    # lamp and flash fall off with distance; the rest is light from everywhere
+    facing = np.abs((hits.normal * rays).sum(1)) / np.linalg.norm(rays, axis=1)
+    flash = facing / (0.4 + 0.25 * ((points - origin) ** 2).sum(1))
+    light = 0.22 + 0.05 * hits.normal[:, 2] + 0.7 * lit / (1 + 0.35 * squared) + flash
     noise = source.normal(0, 0.012, (len(rays), 3))
     linear = np.clip(albedo * light[:, None] + noise, 0, 1)
     image = (255 * linear ** (1 / 1.6)).round().astype(np.uint8).reshape(rows, columns, 3)
 
     depth = hits.distance
     projector = origin + BASELINE * camera.axes()[1]
-    glancing = np.abs((hits.normal * rays).sum(1)) / np.linalg.norm(rays, axis=1)
     holes = (depth < RANGE[0]) | (depth > RANGE[1]) | glass
     holes |= ~seen(boxes, above, projector)
-    holes |= source.random(len(rays)) < 0.6 * np.clip(1 - glancing / 0.12, 0, 1)
+    holes |= source.random(len(rays)) < 0.6 * np.clip(1 - facing / 0.12, 0, 1)
     holes |= source.random(len(rays)) < 0.004
     return image, depth.reshape(size), holes.reshape(size)
 
@@ -141,20 +142,21 @@ def _colours(
 def pattern(surface: Surface, u: Array, v: Array) -> Array:
     """The share (P,) of a surface's second colour at places in metres."""
     a, b = u / surface.size, v / surface.size
+    share: Array
     match surface.pattern:
         case "checks":
-            return np.mod(np.floor(a) + np.floor(b), 2.0)
+            share = (np.floor(a) + np.floor(b)) % 2
         case "planks":
             row = np.floor(b)
             board = _hash(np.floor(a / 6 + 0.37 * row), row)
-            gap = (b - row < 0.06).astype(float)
-            return np.maximum(gap, 0.6 * board)
+            share = np.maximum(b - row < 0.06, 0.6 * board)
         case "tiles":
-            return ((a % 1 < 0.05) | (b % 1 < 0.05)).astype(float)
+            share = np.maximum(a % 1 < 0.05, b % 1 < 0.05).astype(float)
         case "marble":
-            return 0.6 * _smooth(a, b) + 0.4 * _smooth(3 * a, 3 * b)
+            share = 0.6 * _smooth(a, b) + 0.4 * _smooth(3 * a, 3 * b)
         case _:
-            return 0.15 * _smooth(4 * a, 4 * b)
+            share = 0.15 * _smooth(4 * a, 4 * b)
+    return share
 
 
 def _hash(a: Array, b: Array) -> Array:

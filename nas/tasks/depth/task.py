@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +183,23 @@ class DepthTask:
     def meter(self, split: str) -> DepthMeter:
         """An empty meter."""
         return DepthMeter(split, self.settings.score, self._loss, self.scale)
+
+    def skipped(self) -> Sequence[str]:
+        """The frames that could not be used so far."""
+        return sorted(self.broken.frames)
+
+    def output_prior(self) -> tuple[float, float]:
+        """Mean and standard deviation of depth in the first training images of a fixed shuffle."""
+        order = np.random.default_rng([self.seed, 0xCA1]).permutation(self.train_images)
+        values = torch.cat(
+            [
+                y[y > 0]
+                for images, depths in self._train.batches(_chunks(order[:64], 16))
+                if len(images)
+                for y in [self.geometry.sample(images, depths)[1].double()]
+            ]
+        )
+        return round(float(values.mean()), 3), round(float(values.std()), 3)
 
     def references(self) -> Mapping[str, Evaluation]:
         """What the mean depth maps of the training images reach on the test split.

@@ -164,10 +164,10 @@ def rooms(
     test_images: int = 120,
     loss: str = "l1",
     score: str = "delta1",
-    zoom: float = 1.2,
-    rotation: float = 5.0,
+    zoom: float = 1.0,
+    rotation: float = 2.0,
     flip: float = 0.5,
-    jitter: float = 0.4,
+    jitter: float = 0.1,
 ) -> DepthTask:
     """Furnished rooms that are rendered here, so that depth can be tried anywhere in minutes.
 
