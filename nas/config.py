@@ -53,7 +53,9 @@ class Training(Section):
     steps_per_epoch: int | None = Field(default=None, ge=1)
     """Cut each epoch short after so many batches; None for all of them."""
     batch_size: int = Field(default=128, ge=1)
-    """Images per step."""
+    """Images per step, over all devices."""
+    accumulate: int = Field(default=1, ge=1)
+    """Compute a batch in so many parts, one after another, which need less memory."""
     optimizer: str = "sgd"
     """A name of timm's optimizer factory."""
     lr: float = Field(default=0.1, gt=0)
@@ -81,6 +83,11 @@ class Training(Section):
     encoder: Path | None = None
     """Start the layers that a trained network of this project shares by name (an encoder that was
     trained for classification) from its weights: a run, ``train/<name>`` or ``supernet`` folder."""
+    teacher: Path | None = None
+    """A trained network of this project whose outputs are targets beside the labels: a run, a
+    ``train/<name>`` folder or a weights file."""
+    teacher_share: float = Field(default=0.5, gt=0, le=1)
+    """The share of the teacher in the targets."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     """Write a checkpoint when the last is older than this, beside one after every epoch."""
 
@@ -133,6 +140,8 @@ class TrainSection(Training):
 
     weights: Literal["scratch", "inherited"] = "scratch"
     """Start from random weights or from the super-network's."""
+    compile: bool = False
+    """Compile the network with torch.compile: minutes at the start, less time a step."""
     validate_epochs: int = Field(default=5, ge=0)
     """Score on the hold-out every so many epochs; 0 only at the end."""
 
@@ -152,8 +161,8 @@ class Experiment(Section):
     """CPU threads; None for torch's default. Results are bit-identical only for equal numbers."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained and evaluated."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the forward pass in training; bfloat16 is no gain on a CPU."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the forward pass in training; float16 scales the loss; neither is a gain on a CPU."""
     space: Named
     """The search space; its settings say resolution, channels and classes."""
     task: TaskSection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     ``nas`` on the shell calls it with the process's own arguments and exits with the status.
     """
+    from nas.progress import speaks
     from search_spaces import UserError
 
     try:
@@ -25,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 141
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _refuse(
+                "the disk is full; free space, then go on with --resume: what was written is whole"
+            )
         if error.filename is None:
             traceback.print_exc()
             return 1
@@ -32,10 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         kind = type(error).__name__
         if kind == "Stopped":
-            print(f"nas: {error}", file=sys.stderr)
+            if speaks():
+                print(f"nas: {error}", file=sys.stderr)
             return int(getattr(error, "exit_code", 1))
-        if kind == "OutOfMemoryError":
-            return _refuse("out of memory; lower batch_size, or the space's resolution")
+        if kind in ("OutOfMemoryError", "MemoryError"):
+            return _refuse(
+                "out of memory; lower search.batch_size or the batch_size of the step (or set its "
+                "accumulate), or the space's resolution"
+            )
         traceback.print_exc()
         return 1
 

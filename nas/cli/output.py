@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from nas.progress import speaks
+
 QUIET_SECONDS = 20.0
 """Without a terminal there is no bar; a line at least this far apart takes its place."""
 
@@ -76,7 +78,7 @@ class Output:
         self._stdout = stdout
         # in a pipe or file there is no width to keep to
         self.console = Console(file=stdout, width=None if stdout.isatty() else PIPE_WIDTH)
-        self._errors = Console(stderr=True, highlight=False)
+        self._errors = Console(stderr=True, highlight=False, quiet=not speaks())
 
     def say(self, text: str) -> None:
         """One line of information."""
@@ -107,6 +109,8 @@ class Output:
 
     def result(self, data: Mapping[str, Any], render: Callable[[], RenderableType | str]) -> None:
         """The command's result: the JSON object, or what ``render`` makes of it for people."""
+        if not speaks():
+            return
         if self.as_json:
             self._stdout.write(json.dumps(data, allow_nan=False) + "\n")
         else:

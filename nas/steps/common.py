@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,13 +17,20 @@ from nas.files import write_json
 from nas.progress import Reporter
 from nas.runs import RESULT, RESULT_SCHEMA
 from nas.tasks.base import Task
-from nas.training.loop import State
+from nas.training.device import peak_memory
+from nas.training.distributed import Ranks, joined, local_rank
+from nas.training.loop import Trainer
 from nas.weights import Encoder
 from search_spaces import SearchSpace, UserError
+from supernet import CompactNetwork, Supernet
+from supernet.prior import set_output_prior
+
+SKIPPED_NAMES = 100
+"""So many images that could not be read are named in a result."""
 
 
 def prepare(experiment: Experiment) -> torch.device:
-    """Set threads and return the device that the experiment computes on.
+    """Set threads and return the device that this process computes on.
 
     Raises:
         UserError: an accelerator is asked for that torch does not see.
@@ -32,7 +40,9 @@ def prepare(experiment: Experiment) -> torch.device:
     available = torch.cuda.is_available()
     if experiment.accelerator == "cuda" and not available:
         raise UserError("accelerator = cuda: torch sees none here; use --set accelerator=cpu")
-    return torch.device("cuda" if available and experiment.accelerator != "cpu" else "cpu")
+    if not available or experiment.accelerator == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank() % torch.cuda.device_count())
 
 
 def check_input(experiment: Experiment, space: SearchSpace) -> None:
@@ -69,17 +79,47 @@ def facts(experiment: Experiment, task: Task, step: str, device: torch.device) -
     }
 
 
-def cost(seconds: float, state: State) -> dict[str, Any]:
-    """What a training took; one device."""
+def cost(trainer: Trainer) -> dict[str, Any]:
+    """What a training took, over all its devices; ``memory_bytes`` is one device's."""
+    state, devices = trainer.state, trainer.ranks.count
+    seconds = state.seconds
     return {
         "seconds": seconds,
-        "devices": 1,
-        "device_hours": seconds / 3600,
+        "devices": devices,
+        "device_hours": seconds * devices / 3600,
         "updates": state.updates,
         "skipped_steps": state.skipped,
         "images_per_second": state.images / seconds if seconds else None,
         "data_waiting_share": state.waiting / seconds if seconds else None,
+        "memory_bytes": peak_memory(trainer.device),
     }
+
+
+@contextmanager
+def ranks_of(
+    experiment: Experiment, device: torch.device, *, resume: bool, **further: Any
+) -> Iterator[Ranks]:
+    """The processes that train together, once they are seen to be started alike.
+
+    Raises:
+        UserError: they are not, or one of them has ended.
+    """
+    with joined(device) as ranks:
+        ranks.same({**experiment.to_dict(), "resume": resume, "version": own_version(), **further})
+        yield ranks
+
+
+def skipped_images(task: Task, ranks: Ranks) -> dict[str, Any]:
+    """The images that no rank could read: their number and the names of the first ones."""
+    names = sorted({name for found in ranks.gathered(task.skipped()) for name in found})
+    return {"count": len(names), "names": names[:SKIPPED_NAMES]}
+
+
+def start_outputs(module: Supernet | CompactNetwork, task: Task) -> None:
+    """Let a new network's output start at the mean of the task's targets, where it has one."""
+    prior = task.output_prior()
+    if prior is not None:
+        set_output_prior(module, *prior)
 
 
 def say_encoder(encoder: Encoder, reporter: Reporter) -> None:

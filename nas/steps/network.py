@@ -22,13 +22,19 @@ from nas.steps.common import (
     finish,
     finite,
     prepare,
+    ranks_of,
     say_encoder,
+    skipped_images,
+    start_outputs,
 )
+from nas.steps.teacher import with_teacher
 from nas.tasks.base import Evaluation, Task
 from nas.tasks.registry import open_task
-from nas.training.loop import Trainer
+from nas.training.distributed import Ranks
+from nas.training.loop import Trainer, single_pass
 from nas.weights import (
     WEIGHTS,
+    Encoder,
     Preparation,
     load_network,
     load_supernet,
@@ -72,29 +78,43 @@ def train_network(
     folder = out / "train" / name
     space = space_of(architecture)
     check_input(experiment, space)
-    _refuse_other_architecture(folder, architecture)
-    if claim(folder, experiment, ("train",), resume=resume):
-        return read_json(folder / RESULT)
-    write_json(folder / "architecture.json", architecture.to_dict())
     device = prepare(experiment)
-    task = open_task(experiment)
+
+    def claimed() -> bool:
+        _refuse_other_architecture(folder, architecture)
+        finished = claim(folder, experiment, ("train",), resume=resume)
+        if not finished:
+            write_json(folder / "architecture.json", architecture.to_dict())
+        return finished
+
+    with ranks_of(experiment, device, resume=resume, architecture=architecture.to_dict()) as ranks:
+        if ranks.on_first(claimed):
+            result: dict[str, Any] = ranks.on_first(lambda: read_json(folder / RESULT))
+        else:
+            shared = supernet or out / "supernet"
+            result = _train(
+                experiment, architecture, folder, shared, device, ranks, resume, reporter
+            )
+    return result
+
+
+def _train(
+    experiment: Experiment,
+    architecture: Architecture,
+    folder: Path,
+    supernet: Path,
+    device: torch.device,
+    ranks: Ranks,
+    resume: bool,
+    reporter: Reporter,
+) -> dict[str, Any]:
     settings = experiment.train
-    network = space.describe(architecture)
+    network = space_of(architecture).describe(architecture)
+    task = ranks.everywhere(lambda: open_task(experiment))
     torch.manual_seed(experiment.seed)
-    module: CompactNetwork
-    encoder = None
-    if settings.weights == "inherited":
-        shared = load_supernet(supernet or out / "supernet", expected=space)
-        shared.dropout = settings.dropout
-        module = extract(shared, architecture)
-        recalibrate(module, task.calibration(experiment.search.recalibration_images, 256))
-    elif settings.encoder is not None:
-        started = Supernet(space, dropout=settings.dropout)
-        encoder = start_encoder(started, settings.encoder)
-        say_encoder(encoder, reporter)
-        module = extract(started, architecture)
-    else:
-        module = CompactNetwork(network, dropout=settings.dropout)
+    module, encoder = ranks.everywhere(
+        lambda: _start(experiment, architecture, task, supernet, reporter)
+    )
     batch_size = experiment.search.batch_size
 
     def probe(trained: nn.Module) -> Mapping[str, Evaluation]:
@@ -106,38 +126,79 @@ def train_network(
         settings,
         folder,
         seed=experiment.seed,
+        passes=ranks.everywhere(
+            lambda: with_teacher(single_pass, experiment, settings, task.labels, device)
+        ),
         probe=probe,
         probe_epochs=settings.validate_epochs or settings.epochs,
         device=device,
         precision=experiment.precision,
-        kind=name,
+        kind=folder.name,
+        ranks=ranks,
         reporter=reporter,
     )
+    if settings.compile:
+        module.compile()
     state = trainer.run(resume=resume)
-    save_network(folder / WEIGHTS, trainer.trained, architecture, Preparation.of(task))
-    test = evaluate(trainer.trained, task, task.test, batch_size=batch_size)
-    holdout = evaluate(trainer.trained, task, task.holdout, batch_size=batch_size)
-    draw_examples(trainer.trained, task, folder, state.epoch)
-    result = {
-        **facts(experiment, task, "train", device),
-        **cost(state.seconds, state),
-        "name": name,
-        "weights": settings.weights,
-        "encoder": None if encoder is None else encoder.to_dict(),
-        "architecture": architecture.to_dict(),
-        "macs": network.macs,
-        "params": network.params,
-        "score": test.score.to_dict(),
-        "scores": {"test": test.score.to_dict(), "holdout": holdout.score.to_dict()},
-        "details": test.details,
-        "references": {
-            name: {"score": found.score.to_dict(), "details": found.details}
-            for name, found in task.references().items()
-        },
-        "loss": finite(test.loss),
-        "history": state.history,
-    }
-    return finish(folder, result)
+    skipped = skipped_images(task, ranks)
+
+    def store() -> dict[str, Any]:
+        save_network(folder / WEIGHTS, trainer.trained, architecture, Preparation.of(task))
+        test = evaluate(trainer.trained, task, task.test, batch_size=batch_size)
+        holdout = evaluate(trainer.trained, task, task.holdout, batch_size=batch_size)
+        draw_examples(trainer.trained, task, folder, state.epoch)
+        return finish(
+            folder,
+            {
+                **facts(experiment, task, "train", device),
+                **cost(trainer),
+                "skipped_images": skipped,
+                "name": folder.name,
+                "weights": settings.weights,
+                "encoder": None if encoder is None else encoder.to_dict(),
+                "architecture": architecture.to_dict(),
+                "macs": network.macs,
+                "params": network.params,
+                "score": test.score.to_dict(),
+                "scores": {"test": test.score.to_dict(), "holdout": holdout.score.to_dict()},
+                "details": test.details,
+                "references": {
+                    name: {"score": found.score.to_dict(), "details": found.details}
+                    for name, found in task.references().items()
+                },
+                "loss": finite(test.loss),
+                "history": state.history,
+            },
+        )
+
+    result: dict[str, Any] = ranks.on_first(store)
+    return result
+
+
+def _start(
+    experiment: Experiment,
+    architecture: Architecture,
+    task: Task,
+    supernet: Path,
+    reporter: Reporter,
+) -> tuple[CompactNetwork, Encoder | None]:
+    """The network as the training begins, and what it was started from."""
+    settings, space = experiment.train, space_of(architecture)
+    if settings.weights == "inherited":
+        shared = load_supernet(supernet, expected=space)
+        shared.dropout = settings.dropout
+        module = extract(shared, architecture)
+        recalibrate(module, task.calibration(experiment.search.recalibration_images, 256))
+        return module, None
+    if settings.encoder is not None:
+        started = Supernet(space, dropout=settings.dropout)
+        start_outputs(started, task)
+        encoder = start_encoder(started, settings.encoder)
+        say_encoder(encoder, reporter)
+        return extract(started, architecture), encoder
+    module = CompactNetwork(space.describe(architecture), dropout=settings.dropout)
+    start_outputs(module, task)
+    return module, None
 
 
 @torch.no_grad()
@@ -185,6 +246,8 @@ def evaluate_network(experiment: Experiment, path: Path, *, split: str = "test")
         )
     device = prepare(experiment)
     task = open_task(experiment)
+    if trained.preparation.labels != tuple(task.labels):
+        raise UserError(f"{path}: its classes have other names than those of the data")
     module = trained.module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = evaluate(
         module,

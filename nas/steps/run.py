@@ -13,6 +13,7 @@ from nas.steps.common import encoder_seconds, finish
 from nas.steps.network import train_network
 from nas.steps.search import search
 from nas.steps.supernet import train_supernet
+from nas.training.distributed import refuse_ranks
 
 
 def run(
@@ -24,6 +25,7 @@ def run(
         UserError: as the steps.
         Stopped: a signal came; go on with ``resume``.
     """
+    refuse_ranks("nas run", "start its steps one by one (docs/imagenet.md)")
     reporter.say("step 1: the super-network")
     first = train_supernet(experiment, out, resume=resume, reporter=reporter)
     reporter.say("step 2: the search")

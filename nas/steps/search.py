@@ -19,6 +19,7 @@ from nas.runs import RESULT, claim
 from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
 from nas.steps.common import prepare
 from nas.tasks.registry import open_task
+from nas.training.distributed import refuse_ranks
 from nas.weights import load_network, load_supernet
 from search_spaces import UserError, unknown
 
@@ -50,6 +51,7 @@ def search(
             of another space, a folder that holds something else.
         Stopped: a signal came; the study is kept.
     """
+    refuse_ranks("nas search", "use --workers N, or nas search --worker on each machine")
     folder = out / "search" / name
     weights = supernet or out / "supernet"
     problem = problem_of(experiment)

@@ -15,9 +15,20 @@ from nas.evaluation import evaluate_subnetworks
 from nas.files import read_json
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT, claim
-from nas.steps.common import cost, facts, finish, prepare, say_encoder
+from nas.steps.common import (
+    cost,
+    facts,
+    finish,
+    prepare,
+    ranks_of,
+    say_encoder,
+    skipped_images,
+    start_outputs,
+)
+from nas.steps.teacher import with_teacher
 from nas.tasks.base import Evaluation
 from nas.tasks.registry import open_task
+from nas.training.distributed import Ranks
 from nas.training.loop import Passes, Position, Trainer
 from nas.weights import WEIGHTS, Preparation, save_supernet, start_encoder
 from supernet import Supernet
@@ -35,57 +46,88 @@ def train_supernet(
     """
     folder = out / "supernet"
     plan = strategy(experiment.supernet.strategy.name, **experiment.supernet.strategy.settings)
-    if claim(folder, experiment, ("supernet",), resume=resume):
-        return read_json(folder / RESULT)
     device = prepare(experiment)
+    with ranks_of(experiment, device, resume=resume) as ranks:
+        if ranks.on_first(lambda: claim(folder, experiment, ("supernet",), resume=resume)):
+            result: dict[str, Any] = ranks.on_first(lambda: read_json(folder / RESULT))
+        else:
+            result = _train(experiment, plan, folder, device, ranks, resume, reporter)
+    return result
+
+
+def _train(
+    experiment: Experiment,
+    plan: Strategy,
+    folder: Path,
+    device: torch.device,
+    ranks: Ranks,
+    resume: bool,
+    reporter: Reporter,
+) -> dict[str, Any]:
     space = experiment.search_space()
-    task = open_task(experiment)
+    task = ranks.everywhere(lambda: open_task(experiment))
     settings = experiment.supernet
     torch.manual_seed(experiment.seed)
     module = Supernet(space, dropout=settings.dropout)
+    start_outputs(module, task)
     encoder = None
     if settings.encoder is not None:
-        encoder = start_encoder(module, settings.encoder)
+        path = settings.encoder
+        encoder = ranks.everywhere(lambda: start_encoder(module, path))
         say_encoder(encoder, reporter)
     source = random.Random(f"probes/{experiment.seed}")
     probed = {"largest": space.largest(), "smallest": space.smallest()} | {
         f"random{i}": space.random(source) for i in range(settings.probes)
     }
     search = experiment.search
-    calibration = task.calibration(search.recalibration_images, search.batch_size)
 
     def probe(network: nn.Module) -> Mapping[str, Evaluation]:
         assert isinstance(network, Supernet)
+        calibration = task.calibration(search.recalibration_images, search.batch_size)
         return evaluate_subnetworks(
             network, probed, task, calibration, batch_size=search.batch_size
         )
 
+    passes = subnetwork_passes(plan, experiment.seed)
     trainer = Trainer(
         module,
         task,
         settings,
         folder,
         seed=experiment.seed,
-        passes=subnetwork_passes(plan, experiment.seed),
+        passes=ranks.everywhere(
+            lambda: with_teacher(passes, experiment, settings, task.labels, device)
+        ),
+        forwards=plan.forwards,
         probe=probe,
         probe_epochs=settings.probe_epochs,
         device=device,
         precision=experiment.precision,
         kind="super-network",
+        ranks=ranks,
         reporter=reporter,
     )
     state = trainer.run(resume=resume)
-    save_supernet(folder / WEIGHTS, trainer.trained, space, Preparation.of(task))
-    result = {
-        **facts(experiment, task, "supernet", device),
-        **cost(state.seconds, state),
-        "encoder": None if encoder is None else encoder.to_dict(),
-        "space": space.name,
-        "space_fingerprint": space.fingerprint,
-        "scores": state.history[-1].get("scores", {}),
-        "history": state.history,
-    }
-    return finish(folder, result)
+    skipped = skipped_images(task, ranks)
+
+    def store() -> dict[str, Any]:
+        save_supernet(folder / WEIGHTS, trainer.trained, space, Preparation.of(task))
+        return finish(
+            folder,
+            {
+                **facts(experiment, task, "supernet", device),
+                **cost(trainer),
+                "skipped_images": skipped,
+                "encoder": None if encoder is None else encoder.to_dict(),
+                "space": space.name,
+                "space_fingerprint": space.fingerprint,
+                "scores": state.history[-1].get("scores", {}),
+                "history": state.history,
+            },
+        )
+
+    result: dict[str, Any] = ranks.on_first(store)
+    return result
 
 
 def subnetwork_passes(plan: Strategy, seed: int) -> Passes:
@@ -96,6 +138,8 @@ def subnetwork_passes(plan: Strategy, seed: int) -> Passes:
     ) -> Iterator[tuple[Tensor, Tensor, float]]:
         assert isinstance(module, Supernet)
         generator = random.Random(f"subnetworks/{seed}/{position.epoch}/{position.step}")
-        yield from plan.passes(module, images, targets, position.progress, generator)
+        yield from plan.passes(
+            module, images, targets, position.progress, generator, position.share
+        )
 
     return passes

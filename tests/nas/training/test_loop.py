@@ -55,7 +55,7 @@ def small_module() -> nn.Module:
     )
 
 
-def trainer(folder: Path, passes=single_pass, **settings: object) -> Trainer:
+def trainer(folder: Path, passes=single_pass, forwards=1, **settings: object) -> Trainer:
     task = small_task()
     fields = {"epochs": 3, "batch_size": 8, "lr": 0.05, "warmup_epochs": 1, **settings}
 
@@ -69,6 +69,7 @@ def trainer(folder: Path, passes=single_pass, **settings: object) -> Trainer:
         folder,
         seed=0,
         passes=passes,
+        forwards=forwards,
         probe=probe,
         probe_epochs=1,
     )
@@ -144,7 +145,7 @@ def test_several_passes_add_up_to_one_gradient(tmp_path):
             yield module(images), targets, 0.5
 
     module = trainer(tmp_path / "a", epochs=1)
-    twice = trainer(tmp_path / "b", halves, epochs=1)
+    twice = trainer(tmp_path / "b", halves, forwards=2, epochs=1)
     for run in (module, twice):
         run.module[5].p = 0.0
         run.module[1].momentum = 0.0
