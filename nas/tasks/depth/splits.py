@@ -67,12 +67,12 @@ def _groups(scenes: Sequence[str], *, by_scene: bool) -> Indices:
 
 
 def _chosen(groups: Indices, wanted: int, seed: int) -> list[int]:
-    """Groups in random order, each taken where that comes closer to the wanted number."""
+    """Groups in random order, the first and each that comes closer to the wanted number."""
     sizes = np.bincount(groups)
     chosen: list[int] = []
     total = 0
     for group in np.random.default_rng([seed, 0x5CE7E]).permutation(len(sizes)).tolist():
-        if abs(total + sizes[group] - wanted) < abs(total - wanted):
+        if not chosen or abs(total + sizes[group] - wanted) < abs(total - wanted):
             chosen.append(group)
             total += int(sizes[group])
     return chosen
