@@ -161,6 +161,7 @@ def _train(
                 "params": network.params,
                 "score": test.score.to_dict(),
                 "scores": {"test": test.score.to_dict(), "holdout": holdout.score.to_dict()},
+                "beside": None if test.beside is None else test.beside.to_dict(),
                 "details": test.details,
                 "references": {
                     name: {"score": found.score.to_dict(), "details": found.details}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -141,13 +142,15 @@ class Averaged:
     """
 
     def __init__(self, module: nn.Module, ranks: Ranks, *, partial: bool) -> None:
-        self._wrapped = (
-            DistributedDataParallel(
-                _Pass(module), broadcast_buffers=False, find_unused_parameters=partial
-            )
-            if ranks.count > 1
-            else None
-        )
+        self._wrapped: DistributedDataParallel | None = None
+        if ranks.count > 1:
+            # 1×1 kernels have gradients of the same memory, but other strides: nothing is lost
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the name of broadcast_buffers
+                self._wrapped = DistributedDataParallel(
+                    _Pass(module), broadcast_buffers=False, find_unused_parameters=partial
+                )
 
     def run(self, forward: Callable[[], T], *, last: bool) -> T:
         """The result of ``forward``, whose tensors are differentiated before the next one."""
