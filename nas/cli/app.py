@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import benchmark, describe, export, lut, quickstart, report, steps
+from nas.cli import benchmark, describe, export, lut, measure, quickstart, report, steps
 
 app = typer.Typer(
     name="nas",
@@ -44,5 +44,7 @@ app.command("evaluate")(steps.evaluate)
 app.command("describe")(describe.describe)
 app.command("export")(export.export)
 app.command("report")(report.report)
+lut.app.command("build")(measure.build)
+lut.app.command("validate")(measure.validate)
 app.add_typer(lut.app, name="lut")
 app.command("benchmark")(benchmark.benchmark)

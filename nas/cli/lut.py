@@ -160,10 +160,14 @@ def import_(
 def devices(json: Json = False) -> None:
     """The devices whose latency is known, fitted or measured, and how far it is trusted."""
     with output(json) as printer:
+        from lut.cache import cache_folder, cached_tables
         from lut.fit import fitted_names, load_fitted
 
         known = [asdict(load_fitted(name).device) for name in fitted_names()]
-        data = {"schema": 1, "devices": known}
+        known += [asdict(table.device) for _, table in cached_tables()]
+        folder = cache_folder() / "tables"
+        data = {"schema": 1, "devices": known, "cache": str(folder)}
+        printer.say(f"measured tables are kept in {folder}; NAS_CACHE moves it")
         printer.result(data, lambda: _devices(known))
 
 

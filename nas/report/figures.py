@@ -1,4 +1,4 @@
-"""The two figures that a search draws for TensorBoard, with matplotlib and without a display."""
+"""Figures for TensorBoard and files, with matplotlib and without a display."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from lut.validate import Validation
 from nas.report.architecture import spans, unit_label
 from search_spaces import Architecture, SearchSpace
 
@@ -82,6 +83,29 @@ def tradeoff_figure(
     axes.set_xlabel(metric)
     axes.set_ylabel(score)
     axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.set_layout_engine("tight")
+    return figure
+
+
+def latency_scatter(result: Validation, device: str) -> Figure:
+    """Real latency against estimated latency (NetAdapt, ECCV 2018), and the figures of it."""
+    figure = Figure(figsize=(4.6, 4.4))
+    axes = figure.subplots()
+    measured = [point.measured for point in result.points]
+    predicted = [point.predicted for point in result.points]
+    top = 1.05 * max(measured + predicted)
+    axes.plot([0, top], [0, top], color=FULL, linewidth=1)
+    axes.plot(measured, predicted, "o", color=KEPT, markersize=4, alpha=0.7)
+    axes.set_xlim(0, top)
+    axes.set_ylim(0, top)
+    axes.set_xlabel(f"measured latency on {device} (ms)")
+    axes.set_ylabel("sum of look-ups (ms)")
+    axes.set_title(
+        f"{len(measured)} networks, median error {100 * result.median_error:.1f} %, "
+        f"Spearman {result.spearman:.3f}",
+        fontsize=9,
+    )
     axes.spines[["top", "right"]].set_visible(False)
     figure.set_layout_engine("tight")
     return figure

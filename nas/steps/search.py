@@ -54,7 +54,7 @@ def search(
     refuse_ranks("nas search", "use --workers N, or nas search --worker on each machine")
     folder = out / "search" / name
     weights = supernet or out / "supernet"
-    problem = problem_of(experiment)
+    problem = problem_of(experiment, reporter)
     optimizer_for(experiment, problem)  # refuses what cannot work before anything is written
     builder_of(experiment)
     if not weights.exists():
@@ -105,8 +105,10 @@ def join(url: str, *, name: str | None = None, reporter: Reporter = SILENT) -> d
     return {"schema": 1, "study": url, "evaluations": evaluated}
 
 
-def problem_of(experiment: Experiment) -> Problem:
+def problem_of(experiment: Experiment, reporter: Reporter = SILENT) -> Problem:
     """The metrics and absolute budgets of an experiment's search.
+
+    This machine's own table is measured where the cache lacks it.
 
     Raises:
         UserError: an unknown metric, device or unit, or a table that misses an operation.
@@ -120,7 +122,14 @@ def problem_of(experiment: Experiment) -> Problem:
 
         if device is None and section.table is not None:
             return open_cost_model(None, section.table)
-        return open_cost_model(device or section.device or "host", None, space=space)
+        named = device or section.device or "host"
+        if named == "host":
+            from lut.devices.host import HostDevice
+            from nas.tables import measured_table
+
+            # what the cache holds is not measured again
+            return measured_table([space], HostDevice(), reporter=reporter)
+        return open_cost_model(named, None, space=space)
 
     metrics = tuple(
         metric(name, space, cost_model=cost_model, functions=section.metrics) for name in texts

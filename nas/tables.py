@@ -1,0 +1,135 @@
+"""Measuring tables and checking them, for the commands and for the steps that need one."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lut import Table, build_table
+from lut.cost import CostModel
+from lut.devices import MeasuringDevice, Progress, ProgressCallback
+from lut.fit import read_measurements
+from lut.validate import Point, Validation, compare, validate
+from nas.config import load_experiment, recipes
+from nas.progress import SILENT, Reporter
+from search_spaces import Architecture, Network, SearchSpace, UserError, names, space, space_of
+
+
+@contextmanager
+def progress_of(reporter: Reporter, what: str) -> Iterator[ProgressCallback]:
+    """A device's progress as a bar; what a person should know is said once."""
+    with reporter.work(what, 1.0) as bar:
+        share = 0.0
+
+        def show(now: Progress) -> None:
+            nonlocal share
+            bar.advance(now.done / max(now.total, 1) - share)
+            share = now.done / max(now.total, 1)
+            if now.message:
+                reporter.say(now.message)
+
+        yield show
+
+
+def measured_table(
+    spaces: Sequence[SearchSpace],
+    device: MeasuringDevice,
+    *,
+    fresh: bool = False,
+    reporter: Reporter = SILENT,
+) -> Table:
+    """The device's table for these spaces; what the cache lacks is measured.
+
+    Raises:
+        UserError: the device is lost; what was measured is kept.
+    """
+    with progress_of(reporter, f"measuring latency on {device.name}") as show:
+        return build_table(spaces, device, fresh=fresh, on_progress=show)
+
+
+def space_named(reference: str) -> SearchSpace:
+    """The space of a recipe (by name or file), or a registered space with its own settings.
+
+    Raises:
+        UserError: neither.
+    """
+    if reference in recipes() or Path(reference).suffix in (".yaml", ".yml"):
+        return load_experiment(reference).search_space()
+    if reference in names():
+        return space(reference)
+    raise UserError(
+        f"{reference!r} is no recipe and no space; recipes: {', '.join(recipes())}; "
+        f"spaces: {', '.join(names())}"
+    )
+
+
+def networks_named(reference: str, count: int, seed: int) -> dict[str, Network]:
+    """Whole networks to check a table with: a search's family, or random ones of a space.
+
+    Args:
+        reference: a search's folder or ``result.json``, a recipe or a space.
+        count: random networks, or members spread evenly over the family.
+        seed: of the drawing.
+
+    Raises:
+        UserError: none of these.
+    """
+    path = Path(reference)
+    found = path / "result.json" if path.is_dir() else path
+    if found.suffix == ".json":
+        members = _family(found)
+        step = max(1, len(members) // count)
+        return {f"member {i}": space_of(a).describe(a) for i, a in members[::step]}
+    of = space_named(reference)
+    source = random.Random(seed)
+    drawn = [of.largest(), *(of.random(source) for _ in range(count - 1))]
+    return {f"network {i}": of.describe(a) for i, a in enumerate(drawn)}
+
+
+def check_on_device(
+    reference: str,
+    model: CostModel,
+    device: MeasuringDevice,
+    *,
+    count: int = 20,
+    seed: int = 0,
+    reporter: Reporter = SILENT,
+) -> Validation:
+    """Sums of look-ups against whole networks measured on the device.
+
+    Raises:
+        UserError: as `networks_named`; the model lacks an operation; the device is lost.
+    """
+    networks = networks_named(reference, count, seed)
+    with progress_of(reporter, f"measuring {len(networks)} networks on {device.name}") as show:
+        return validate(networks, model, device, on_progress=show)
+
+
+def check_on_measurements(path: Path, model: CostModel) -> Validation:
+    """Sums of look-ups against a file of measured blocks or networks.
+
+    Raises:
+        UserError: the file cannot be read, or the model lacks an operation.
+    """
+    points = []
+    for measured in read_measurements(path):
+        network = Network(measured.name, (1, 1, 1), measured.operations, (), {})
+        parts: dict[str, float] = {}
+        for operation in network.operations:
+            parts[operation.type] = parts.get(operation.type, 0.0) + model.cost(operation)
+        points.append(Point(measured.name, sum(parts.values()), measured.latency, parts))
+    return compare(points)
+
+
+def _family(path: Path) -> list[tuple[int, Architecture]]:
+    try:
+        data = json.loads(path.read_text())
+        entries = data["family"]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: not the result of a search") from None
+    return [(i, Architecture.from_dict(e["architecture"])) for i, e in enumerate(entries)]
