@@ -202,6 +202,7 @@ def _row(
         "label": LABELS[role],
         "role": role,
         "score": trained["score"],
+        "beside": trained["beside"],
         "latency_predicted_ms": sum(layer["latency_ms"] for layer in layers),
         "latency_measured_ms": measured,
         "macs": network.macs,

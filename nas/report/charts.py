@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from nas.report.data import STEPS, UNITS, Compared, Run, Score
 from nas.report.svg import Axes, Drawing, duration, milliseconds, number, signed
+
+Figure = Literal["score", "beside"]
+"""Which figure of a network a curve shows."""
 
 SHAPES = {"largest": "square", "scaled": "diamond", "discovered": "circle", "other": "circle"}
 
@@ -38,6 +42,7 @@ def tradeoff_svg(
     width: float = 520.0,
     height: float = 330.0,
     named: bool = False,
+    figure: Figure = "score",
 ) -> str | None:
     """Score against one metric: every search's family and the compared networks.
 
@@ -49,6 +54,7 @@ def tradeoff_svg(
         metric: the name of the horizontal axis.
         width: of the drawing, as `height` in its own units.
         height: see `width`.
+        figure: the task's score, or its second figure.
         named: writes the name of every compared network beside its mark.
 
     Returns:
@@ -59,15 +65,15 @@ def tradeoff_svg(
     for run in runs:
         for search in run.searches:
             points = [
-                (member.metrics[metric], member.score)
+                (member.metrics[metric], found)
                 for member in search.family
-                if metric in member.metrics and member.score is not None
+                if metric in member.metrics and (found := getattr(member, figure)) is not None
             ]
             families.append((f"{run.name}, {search.name}", f"series-{len(families) % 4}", points))
         for row in run.compared:
-            value = row.metric(metric)
-            if value is not None and row.score is not None:
-                marks.append((row, value, row.score))
+            value, found = row.metric(metric), getattr(row, figure)
+            if value is not None and found is not None:
+                marks.append((row, value, found))
     xs = [x for _, _, points in families for x, _ in points] + [x for _, x, _ in marks]
     scores = [score for _, _, points in families for _, score in points]
     scores += [score for _, _, score in marks]
@@ -75,7 +81,8 @@ def tradeoff_svg(
         return None
     label = metric_name(metric).partition(" (")[0]
     label = label if label.startswith("MAC") else label.lower()
-    drawing = Drawing(width, height, f"Score against {label}")
+    what = "Score" if figure == "score" else scores[0].name
+    drawing = Drawing(width, height, f"{what} against {label}")
     axes = Axes(drawing, (54, 34, width - 16, height - 54), xs, [score.value for score in scores])
     score = scores[0]
     name = score.name + (f" ({score.unit})" if score.unit and score.unit != "fraction" else "")

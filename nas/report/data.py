@@ -68,6 +68,7 @@ class Compared:
     macs: float | None = None
     params: float | None = None
     architecture: Architecture | None = None
+    beside: Score | None = None
     layers: tuple[Layer, ...] = ()
 
     def metric(self, name: str) -> float | None:
@@ -88,6 +89,8 @@ class Member:
     score: Score | None
     metrics: Mapping[str, float]
     architecture: Architecture | None
+    beside: Score | None = None
+    """The task's second figure, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,7 @@ def _compared(path: Path, data: Any) -> Compared:
         label=str(data.get("label", "network")),
         role=_role(data),
         score=_score(data.get("score")),
+        beside=_score(data.get("beside")),
         latency_predicted_ms=_number(data.get("latency_predicted_ms")),
         latency_measured_ms=_number(data.get("latency_measured_ms")),
         macs=_number(data.get("macs")),
@@ -305,6 +309,7 @@ def _trained(path: Path, data: Mapping[str, Any], searches: Sequence[Search]) ->
         label=name,
         role=role,
         score=_score(data.get("test") or data.get("score")),
+        beside=_score(data.get("beside")),
         latency_predicted_ms=metrics.get("latency", metrics.get("latency_predicted_ms")),
         latency_measured_ms=metrics.get("latency_measured_ms"),
         macs=macs,
@@ -313,7 +318,17 @@ def _trained(path: Path, data: Mapping[str, Any], searches: Sequence[Search]) ->
     )
 
 
-NOT_METRICS = {"iteration", "slot", "score", "loss", "trial", "evaluations", "seed", "schema"}
+NOT_METRICS = {
+    "iteration",
+    "slot",
+    "score",
+    "beside",
+    "loss",
+    "trial",
+    "evaluations",
+    "seed",
+    "schema",
+}
 
 
 def _metrics(data: Mapping[str, Any]) -> dict[str, float]:
@@ -335,6 +350,7 @@ def _member(path: Path, index: int, data: Any) -> Member:
     return Member(
         iteration=iteration if isinstance(iteration, int) else index,
         score=_score(data.get("score")),
+        beside=_score(data.get("beside")),
         metrics=_metrics(data),
         architecture=_architecture(path, data.get("architecture")),
     )

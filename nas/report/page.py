@@ -204,6 +204,9 @@ def _tradeoff(runs: Sequence[Run]) -> str:
         svg = tradeoff_svg(runs, name, width=size[0], height=size[1])
         if svg is not None:
             drawn.append(svg)
+        if len(drawn) == 1:
+            second = tradeoff_svg(runs, name, figure="beside")
+            drawn += [second] if second is not None else []
     if not drawn:
         return ""
     line = (

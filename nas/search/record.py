@@ -64,6 +64,7 @@ class Slot:
     score: float | None = None
     loss: float = 0.0
     seconds: float = 0.0
+    beside: Mapping[str, Any] | None = None
     error: str | None = None
 
     @property
@@ -338,11 +339,13 @@ class Record:
             evaluation: its score, loss and seconds.
             metric: the descended metric, the study's second objective.
         """
-        attributes = {
+        attributes: dict[str, Any] = {
             "score": evaluation.score,
             "loss": evaluation.loss,
             "seconds": evaluation.seconds,
         }
+        if evaluation.beside is not None:
+            attributes["beside"] = dict(evaluation.beside)
         values = [evaluation.score, metric]
         return self._finish(slot, TrialState.COMPLETE, attributes, values)
 
@@ -431,7 +434,7 @@ class Record:
             for trial, key, text in connection.execute(
                 sa.select(ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
                 .where(ATTRIBUTES.c.trial_id.in_(trials))
-                .where(ATTRIBUTES.c.key.in_(["score", "loss", "seconds", "error"]))
+                .where(ATTRIBUTES.c.key.in_(["score", "loss", "seconds", "beside", "error"]))
             ):
                 results.setdefault(trial, {})[key] = json.loads(text)
         return results

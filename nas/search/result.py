@@ -42,6 +42,8 @@ class SearchResult:
     seconds: Mapping[str, float]
     seed: int
     folder: Path
+    beside: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Iteration → the winner's second figure, of tasks that have one."""
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def entry(self, member: Member) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class SearchResult:
             "iteration": member.iteration,
             "slot": member.slot,
             "score": {**self.score, "value": member.score},
+            **({"beside": self.beside[member.iteration]} if self.beside else {}),
             "loss": member.loss,
             "metrics": dict(member.metrics),
             "architecture": member.architecture.to_dict(),

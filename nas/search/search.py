@@ -70,6 +70,7 @@ def run_search(
     problem = optimizer.problem
     counts = {"evaluations": 0, "failures": 0}
     spent = {"evaluation": 0.0}
+    beside: dict[int, Mapping[str, Any]] = {}
 
     with (
         SummaryWriter(str(folder), purge_step=0) as events,
@@ -96,6 +97,10 @@ def run_search(
             winner = iteration.winner
             if winner is not None:
                 at = winner.iteration
+                second = next(s.beside for s in iteration.slots if s.slot == winner.slot)
+                if second is not None:
+                    beside[at] = second
+                    events.add_scalar("search/beside", second["value"], at)
                 scores = [slot.score for slot in iteration.slots if slot.score is not None]
                 events.add_scalar("search/score", winner.score, at)
                 events.add_scalar("search/loss", winner.loss, at)
@@ -140,6 +145,7 @@ def run_search(
             },
             tables=tables_of(optimizer),
             family=list(optimizer.family),
+            beside=beside,
             best=optimizer.best(),
             stopped=optimizer.stopped,
             evaluations=counts["evaluations"],

@@ -41,12 +41,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network reaches on a split: its score, the mean loss and further figures."""
+    """What a network reaches on a split: its score, the mean loss and further figures.
+
+    ``beside`` is a second figure that is worth a curve of its own.
+    """
 
     score: Score
     loss: float
     images: int
     details: dict[str, float] = field(default_factory=dict)
+    beside: Score | None = None
 
 
 class Meter(Protocol):

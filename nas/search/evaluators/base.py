@@ -8,6 +8,7 @@ winners always gets the same score (on equal hardware with equal threads).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,11 +17,15 @@ from nas.optimizers.base import Candidate, Member
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``score`` and mean ``loss`` on the hold-out split, and the ``seconds`` it took."""
+    """``score`` and mean ``loss`` on the hold-out split, and the ``seconds`` it took.
+
+    ``beside`` is the task's second figure, as plain JSON types; None where it has none.
+    """
 
     score: float
     loss: float
     seconds: float
+    beside: Mapping[str, Any] | None = None
 
 
 class CandidateFailed(Exception):  # noqa: N818 - an outcome: the search goes on without it

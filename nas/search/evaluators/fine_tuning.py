@@ -14,7 +14,7 @@ import torch
 from nas.optimizers.base import Candidate, Member
 from nas.search.evaluators.base import CandidateFailed, Evaluation
 from nas.search.evaluators.channels import reorder, shrink
-from nas.search.evaluators.holdout import BatchSize, Holdout, score
+from nas.search.evaluators.holdout import BatchSize, Holdout, evaluation_of, score
 from nas.search.evaluators.shared_weights import CALIBRATION_BATCH, fingerprint
 from nas.tasks.base import Batch, Task
 from nas.weights import Preparation, load_network, save_network
@@ -123,14 +123,14 @@ class FineTuning:
             self._train(network, candidate)
         if self._calibration:
             recalibrate(network, self._calibration)
-        value, loss = score(network, self.task, self.holdout, self.batch_sizes.of(target))
+        found = score(network, self.task, self.holdout, self.batch_sizes.of(target))
         save_network(
             self._candidate_file(candidate.iteration, candidate.slot),
             network,
             candidate.architecture,
             Preparation.of(self.task),
         )
-        return Evaluation(value, loss, time.perf_counter() - started)
+        return evaluation_of(found, time.perf_counter() - started)
 
     def advance(self, winner: Member) -> None:
         """Keep the winner's weights and drop the other candidates' of its iteration."""

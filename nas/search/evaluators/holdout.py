@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from nas.search.evaluators import base
 from nas.search.evaluators.base import CandidateFailed
-from nas.tasks.base import Batch, Split, Task
+from nas.tasks.base import Batch, Evaluation, Split, Task
 from search_spaces import Network, SearchSpace
 
 GROWTH = 4
@@ -85,8 +86,14 @@ def peak(network: Network) -> int:
     return max(sum(map(size, o.input_shapes)) + size(o.output_shape) for o in network.operations)
 
 
-def score(network: nn.Module, task: Task, holdout: Holdout, batch_size: int) -> tuple[float, float]:
-    """Score and mean loss on the whole hold-out, in evaluation mode.
+def evaluation_of(found: Evaluation, seconds: float) -> base.Evaluation:
+    """What a search records of a task's evaluation."""
+    beside = None if found.beside is None else found.beside.to_dict()
+    return base.Evaluation(found.score.value, found.loss, seconds, beside)
+
+
+def score(network: nn.Module, task: Task, holdout: Holdout, batch_size: int) -> Evaluation:
+    """What a network reaches on the whole hold-out, in evaluation mode.
 
     Raises:
         CandidateFailed: one of them is not finite.
@@ -100,4 +107,4 @@ def score(network: nn.Module, task: Task, holdout: Holdout, batch_size: int) -> 
     value, loss = found.score.value, found.loss
     if not (math.isfinite(value) and math.isfinite(loss)):
         raise CandidateFailed(f"score {value}, loss {loss} on the hold-out")
-    return value, loss
+    return found

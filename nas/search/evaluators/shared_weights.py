@@ -10,7 +10,7 @@ import torch
 
 from nas.optimizers.base import Candidate, Member
 from nas.search.evaluators.base import Evaluation
-from nas.search.evaluators.holdout import BatchSize, Holdout, score
+from nas.search.evaluators.holdout import BatchSize, Holdout, evaluation_of, score
 from nas.tasks.base import Task
 from supernet import Supernet, extract, recalibrate
 
@@ -69,8 +69,8 @@ class SharedWeights:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             recalibrate(network, self._calibration)
         size = self.batch_sizes.of(network.network)
-        value, loss = score(network, self.task, self.holdout, size)
-        return Evaluation(value, loss, time.perf_counter() - started)
+        found = score(network, self.task, self.holdout, size)
+        return evaluation_of(found, time.perf_counter() - started)
 
     def advance(self, winner: Member) -> None:
         """Nothing: the weights are shared."""

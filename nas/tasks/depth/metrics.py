@@ -89,14 +89,14 @@ class DepthMeter:
         if not self._images:
             raise UserError(f"the {self.split} split has no images with known depth")
         details = {name: total / self._images for name, total in self._sums.items()}
-        value = details[{"delta1": "delta1", "rmse": "rmse_m"}[self.score]]
-        name, unit, higher = named_score(self.score, self.scale)
-        return Evaluation(
-            Score(name, value, unit, higher, self.split),
-            self._loss / self._images,
-            self._images,
-            details,
-        )
+        scores = {
+            key: Score(name, details[figure], unit, higher, self.split)
+            for key, figure in (("delta1", "delta1"), ("rmse", "rmse_m"))
+            for name, unit, higher in [named_score(key, self.scale)]
+        }
+        own = scores.pop(self.score)
+        (other,) = scores.values()
+        return Evaluation(own, self._loss / self._images, self._images, details, other)
 
 
 def named_score(score: str, scale: str) -> tuple[str, str, bool]:

@@ -70,6 +70,9 @@ def test_a_search_by_rmse_takes_the_smaller_and_everything_says_metres(finished)
     found, trained = result(finished / "search" / "main"), result(finished / "train" / "discovered")
     assert found["best"]["score"]["unit"] == "m" and not found["best"]["score"]["higher_is_better"]
     assert len(found["family"]) >= 2
+    beside = [member["beside"] for member in found["family"]]
+    assert all(b["name"] == "delta1" and 0 <= b["value"] <= 1 for b in beside)
+    assert trained["beside"]["value"] == pytest.approx(trained["details"]["delta1"])
     assert trained["score"]["name"] == "RMSE" and trained["score"]["unit"] == "m"
     assert trained["score"]["value"] == pytest.approx(trained["details"]["rmse_m"])
     assert 0 <= trained["details"]["delta1"] <= trained["details"]["delta3"] <= 1
@@ -101,6 +104,7 @@ def test_the_report_shows_test_images_and_nothing_is_loaded(finished, tmp_path):
     page = write_report([finished], tmp_path / "report.html").read_text()
     assert 'src="data:image/png;base64,' in page and "Test images" in page
     assert "RMSE" in page and " m<" in page
+    assert "Score against MACs" in page and "delta1 against MACs" in page
     picture = Image.open(finished / "train" / "discovered" / "examples.png")
     assert picture.width > 500 and len(picture.convert("RGB").getcolors(1 << 24)) > 100
 
@@ -119,7 +123,7 @@ def test_a_photograph_becomes_a_depth_picture(finished, tmp_path, capfd, size):
     small = Image.open(photo).convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)
     mean, std = np.array(trained.preparation.mean), np.array(trained.preparation.std)
     x = torch.from_numpy((np.asarray(small) / 255 - mean) / std).float().permute(2, 0, 1)[None]
-    values = trained.module(x)
+    values = trained.module(x).detach()
     assert data["outputs"]["farthest depth (m)"] == pytest.approx(float(values.max()), abs=2e-3)
 
 
