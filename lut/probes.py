@@ -9,9 +9,9 @@ pays for a call of the runtime. A probe puts it where a network would have it:
 - this is repeated, each time with weights of its own; one corner of every output is kept, so
   that nothing is left out as unused.
 
-The probe's base is the same file without the operation, the corners taken of the inputs. The
-cost of the operation is the difference of the two times over the number of copies; what both
-have in common, the call of the runtime too, drops out.
+The base of an input shape is the same file without the operation, the corners taken of the
+input. The cost of the operation is what its file needs beyond the bases of its inputs, over the
+number of copies; what they have in common, the call of the runtime too, drops out.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def _file(shapes: tuple[Shape, ...], around: Surroundings, operation: Operation 
         ]
         if operation is not None:
             weights = random_weights(operation, generator)
-            inputs = [lower(b, operation, inputs, weights, f"copy{copy}")]
+            # as many corners as the bases of its inputs have
+            inputs = [lower(b, operation, inputs, weights, f"copy{copy}"), *inputs[1:]]
         outputs += [_corner(b, x, f"corner{copy}.{i}") for i, x in enumerate(inputs)]
     return pack(b.model([vector, *(t for pair in sources for t in pair)], outputs))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ class HostDevice:
 
     A file is run in blocks of calls of about ``block_seconds``; its latency is the median over
     the blocks. Blocks end early at ``max_blocks``, or once ``seconds`` are used. A block in
-    which this thread lost the core for more than 2 % of the time is measured again.
+    which this thread lost the core for more than 2 % of the time is measured again. Where other
+    processes were busy meanwhile (they share the outer cache and the memory), a file is measured
+    up to ``retries`` times more and the quietest measurement counts.
 
     Args:
         seconds: measuring time for one file, warm-up not counted.
@@ -30,6 +33,7 @@ class HostDevice:
         max_blocks: blocks after which it is enough.
         block_seconds: length of a block, far above the clock's resolution.
         warm_up: calls before the first block.
+        retries: further attempts at a file while the machine is busy.
     """
 
     name = "host"
@@ -42,12 +46,14 @@ class HostDevice:
         max_blocks: int = 25,
         block_seconds: float = 0.0005,
         warm_up: int = 2,
+        retries: int = 2,
     ) -> None:
         self.seconds = seconds
         self.min_blocks = min_blocks
         self.max_blocks = max_blocks
         self.block_seconds = block_seconds
         self.warm_up = warm_up
+        self.retries = retries
         self.cache_bytes = private_cache()
 
     def info(self, precision: Precision = "float32") -> DeviceInfo:
@@ -95,7 +101,19 @@ class HostDevice:
             if dtype.kind in "iu":
                 value = (value * 200 - 100).astype(dtype)
             interpreter.set_tensor(detail["index"], value)
-        clock, invoke = time.perf_counter, interpreter.invoke
+        best, quietest = self._run(interpreter.invoke)
+        for _ in range(self.retries):
+            if quietest < _BUSY:
+                break
+            again, others = self._run(interpreter.invoke)
+            if others < quietest:
+                best, quietest = again, others
+        return best
+
+    def _run(self, invoke: Callable[[], None]) -> tuple[Measurement, float]:
+        """One measurement, and how many cores other processes kept busy meanwhile."""
+        clock = time.perf_counter
+        before = _load()
         begin = clock()
         for _ in range(self.warm_up):
             begin = clock()
@@ -115,12 +133,31 @@ class HostDevice:
             waited = (end - begin) - (time.thread_time() - own)
             kept = waited < 0.02 * (end - begin) + _CLOCK
             (blocks if kept else disturbed).append((end - begin) / calls * 1e3)
-            if end > deadline and (len(blocks) >= self.min_blocks or end > patience):
+            enough = len(blocks) if end < patience else len(blocks) + len(disturbed)
+            if end > deadline and enough >= self.min_blocks:
                 break
         if len(blocks) < self.min_blocks:
             blocks = sorted(blocks + disturbed)[: self.min_blocks]
         low, _, high = statistics.quantiles(blocks, n=4)
-        return Measurement(statistics.median(blocks), (high - low) / 2, len(blocks))
+        after = _load()
+        others = (after[0] - before[0]) / max(after[1] - before[1], 1e-3)
+        return Measurement(statistics.median(blocks), (high - low) / 2, len(blocks)), others
+
+
+_BUSY = 0.25
+"""Cores that others may keep busy during a measurement."""
+
+
+def _load() -> tuple[float, float]:
+    """Seconds of processor time that others have used so far (0 where unknown), and the clock."""
+    now = time.monotonic()
+    try:
+        with Path("/proc/stat").open() as stream:
+            ticks = [int(v) for v in stream.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return 0.0, now
+    busy = sum(ticks) - ticks[3] - ticks[4]
+    return busy / os.sysconf("SC_CLK_TCK") - time.process_time(), now
 
 
 _CLOCK = 5e-6
