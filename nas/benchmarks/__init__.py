@@ -19,6 +19,7 @@ BENCHMARKS = {
     "ordered-dropout": "nas.benchmarks.ordered_dropout",
     "ranking": "nas.benchmarks.ranking",
     "recalibration": "nas.benchmarks.recalibration",
+    "resume": "nas.benchmarks.resume",
     "supernet-quality": "nas.benchmarks.supernet_quality",
     "training-throughput": "nas.benchmarks.training_throughput",
 }

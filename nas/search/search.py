@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -298,7 +299,13 @@ def _others(
         raise UserError(f"workers = {count + 1} needs a command that starts a worker")
     logs = [(folder / f"worker-{i + 1}.log").open("w") for i in range(count)]
     arguments = [*command, "--study", url, "--name", name]
-    processes = [subprocess.Popen(arguments, stdout=log, stderr=log) for log in logs]
+    # each takes the next accelerator of this machine, as a rank of a training does
+    processes = [
+        subprocess.Popen(
+            arguments, stdout=log, stderr=log, env={**os.environ, "LOCAL_RANK": str(number)}
+        )
+        for number, log in enumerate(logs, 1)
+    ]
     try:
         yield
         for process in processes:
