@@ -15,7 +15,7 @@ from lut.devices.host import HostDevice
 from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
 from nas.export import export
-from nas.files import write_json
+from nas.files import read_json, write_json
 from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
 from nas.report import write_report
@@ -78,7 +78,7 @@ def quickstart(
     discovered = load_architecture(folder / "search" / "main" / RESULT)
     networks = {
         "largest": space.largest(),
-        "scaled": scaled_to(space, predicted_ms(space, discovered, table), table),
+        "scaled": _scaled(folder, space, discovered, table),
         "discovered": discovered,
     }
     reporter.say("step 3: the discovered network, and what it is compared with")
@@ -101,7 +101,7 @@ def quickstart(
         "device": table.device.description,
         "table": table.identity,
         "seconds": {
-            "table": table_seconds,
+            "table": table_seconds if table_seconds > 1 else _seconds_before(folder),
             **encoder_seconds(first, trained["discovered"]),
             "supernet": first["seconds"],
             "search": second["seconds"]["search"],
@@ -167,6 +167,24 @@ def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, fl
 
         table = build_table([space], HostDevice(), on_progress=progress)
     return table, time.perf_counter() - started
+
+
+def _scaled(
+    folder: Path, space: SearchSpace, discovered: Architecture, table: CostModel
+) -> Architecture:
+    """The scaled network of an interrupted run, which a table measured anew must not change."""
+    stored = folder / "train" / "scaled" / "architecture.json"
+    if stored.exists():
+        return load_architecture(stored)
+    return scaled_to(space, predicted_ms(space, discovered, table), table)
+
+
+def _seconds_before(folder: Path) -> float:
+    """What measuring took when this run did it, 0 where it found the table ready."""
+    stored = folder / RESULT
+    if not stored.exists():
+        return 0.0
+    return float(read_json(stored).get("seconds", {}).get("table", 0.0))
 
 
 def _exported(folder: Path) -> Path:

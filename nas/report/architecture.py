@@ -155,9 +155,9 @@ class _Bar:
             drawing.line(left - 5, y, left + self.thick + 5, y, "mark", tip=tip)
         if kept and kept != full:
             inside = filled >= 24
-            css = "value on" if inside else "value"
-            css += " fine" * (kept > 999)
-            drawing.text(x, base - 8 if inside else base - filled - 5, str(kept), css)
+            soft = " on-soft" if "soft" in css else " on"
+            label = "value" + soft * inside + " fine" * (kept > 999)
+            drawing.text(x, base - 8 if inside else base - filled - 5, str(kept), label)
         if not kept and not part:
             drawing.line(x - 7, base - 22, x + 7, base - 8, "cross")
             drawing.line(x - 7, base - 8, x + 7, base - 22, "cross")

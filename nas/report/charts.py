@@ -27,12 +27,16 @@ KINDS = ("convolution", "depthwise", "squeeze-excite", "bypass", "other")
 """What a unit's latency is made of, in the order of the stack."""
 
 
-def metric_name(name: str) -> str:
-    """A metric as an axis label, with its unit."""
+def metric_name(name: str, unit: str = "ms") -> str:
+    """A metric as an axis label, with its unit; ``unit`` is that of a latency."""
     base, _, device = name.partition("@")
-    shown = METRIC_NAMES.get(base, base)
-    unit = {"latency": " (ms)"}.get(base, "")
-    return shown + (f" on {device}" if device else "") + unit
+    shown = METRIC_NAMES.get(base, base) + (f" on {device}" if device else "")
+    return f"{shown} ({unit})" if base == "latency" else shown
+
+
+def _finer(latencies: Sequence[float]) -> tuple[float, str]:
+    """Factor and unit in which latencies in milliseconds are best read."""
+    return (1000.0, "µs") if max(latencies) < 0.1 else (1.0, "ms")
 
 
 def tradeoff_svg(
@@ -83,23 +87,30 @@ def tradeoff_svg(
     label = label if label.startswith("MAC") else label.lower()
     what = "Score" if figure == "score" else scores[0].name
     drawing = Drawing(width, height, f"{what} against {label}")
-    axes = Axes(drawing, (54, 34, width - 16, height - 54), xs, [score.value for score in scores])
+    factor, unit = _finer(xs) if metric.startswith("latency") else (1.0, "")
+    box = (54, 34, width - 16, height - 54)
+    axes = Axes(drawing, box, [x * factor for x in xs], [score.value for score in scores])
     score = scores[0]
     name = score.name + (f" ({score.unit})" if score.unit and score.unit != "fraction" else "")
-    axes.draw(metric_name(metric), name)
+    axes.draw(metric_name(metric, unit), name)
     for title, css, points in families:
-        line = [(axes.x(x), axes.y(s.value)) for x, s in points]
+        line = [(axes.x(x * factor), axes.y(s.value)) for x, s in points]
         drawing.polyline(line, f"curve {css}")
         for (x, y), (value, s) in zip(line, points, strict=True):
             tip = f"{title}: {s.text} at {_value(metric, value)}"
             drawing.marker("circle", x, y, 3.2, f"dot {css}", tip=tip)
-    for row, value, s in marks:
+    below: list[tuple[float, float]] = []
+    for row, value, s in sorted(marks, key=lambda mark: -axes.y(mark[2].value), reverse=True):
         tip = f"{row.label}: {s.text} at {_value(metric, value)}"
-        x, y = axes.x(value), axes.y(s.value)
+        x, y = axes.x(value * factor), axes.y(s.value)
         drawing.marker(SHAPES[row.role], x, y, 6.5, f"network {row.role}", tip=tip)
         if named:
             anchor, side = ("end", -12) if x > width - 170 else ("start", 12)
-            drawing.text(x + side, y + 4, row.label.lower(), "value name", anchor=anchor)
+            # names that would lie on one another move down
+            near = [there for where, there in below if abs(where - x) < 150]
+            place = max([y + 4, *(there + 16 for there in near)])
+            drawing.text(x + side, place, row.label.lower(), "value name", anchor=anchor)
+            below.append((x, place))
     return str(drawing)
 
 
@@ -218,14 +229,15 @@ def accuracy_svg(runs: Sequence[Run]) -> str | None:
     ]
     if not rows:
         return None
-    highest = max(max(p, m) for _, p, m in rows) * 1.06
+    factor, unit = _finer([value for _, p, m in rows for value in (p, m)])
+    highest = factor * max(max(p, m) for _, p, m in rows) * 1.06
     drawing = Drawing(420, 380, "Predicted against measured latency")
     axes = Axes(drawing, (54, 34, 404, 326), [0, highest], [0, highest])
     end = axes.x_ticks[-1]
     corners = ((0.0, 0.0), (end, end * 0.9), (end, end), (end / 1.1, end))
     band = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in corners)
     drawing.add("polygon", "within", points=band)
-    axes.draw("measured (ms)", "predicted (ms)")
+    axes.draw(f"measured ({unit})", f"predicted ({unit})")
     drawing.line(axes.x(0), axes.y(0), axes.x(end), axes.y(end), "diagonal")
     for row, predicted, measured in rows:
         error = predicted / measured - 1
@@ -233,6 +245,6 @@ def accuracy_svg(runs: Sequence[Run]) -> str | None:
             f"{row.label}: predicted {milliseconds(predicted)}, "
             f"measured {milliseconds(measured)} ({signed(100 * error)} %)"
         )
-        x, y = axes.x(measured), axes.y(predicted)
+        x, y = axes.x(factor * measured), axes.y(factor * predicted)
         drawing.marker(SHAPES[row.role], x, y, 6.5, f"network {row.role}", tip=tip)
     return str(drawing)

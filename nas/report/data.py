@@ -422,7 +422,7 @@ def _all_seconds(
         if found[step] is None:
             values = [value for value in own.get(step, []) if value is not None]
             found[step] = sum(values) if values else None
-    return {step: value for step, value in found.items() if value is not None}
+    return {step: value for step, value in found.items() if value}
 
 
 def _facts(top: Mapping[str, Any], searches: Sequence[Search]) -> dict[str, str]:
