@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from search_spaces.errors import UserError, unknown
 from search_spaces.network import Network
 from search_spaces.nodes import Lowering, Node, Tensor, prefix
 from search_spaces.operation import Operation, Range, Shape
+
+GRAPH_SCHEMA = 1
 
 INPUT = "input"
 """The name of the network's input tensor."""
@@ -63,10 +65,25 @@ class SearchSpace:
 
     @cached_property
     def _graph(self) -> dict[str, Any]:
-        # storage rebuilds spaces, so it imports this module
-        from search_spaces.storage import graph_to_dict
+        return self.to_dict()
 
-        return graph_to_dict(self)
+    def to_dict(self) -> dict[str, Any]:
+        """The whole space as plain JSON types; `storage.graph_from_dict` reads it."""
+        graph: dict[str, Any] = {
+            "schema": GRAPH_SCHEMA,
+            "name": self.name,
+            "nodes": [{"node": type(node).__name__, **_non_default(node)} for node in self.nodes],
+            "choices": [asdict(choice) for choice in self.choices.values()],
+            "units": [asdict(unit) for unit in self.units],
+            "outputs": list(self.outputs),
+            "input_channels": self.input_channels,
+            "resolution": self.resolution,
+            "classes": self.classes,
+            "lowering": self.lowering,
+        }
+        # tuples become lists, so that a graph equals the one read from its file
+        plain: dict[str, Any] = json.loads(json.dumps(graph))
+        return plain
 
     @property
     def input_shape(self) -> Shape:
@@ -231,3 +248,8 @@ def used(operations: list[Operation], outputs: list[str]) -> tuple[Operation, ..
 def _brief(values: tuple[int, ...]) -> str:
     shown = values if len(values) <= 6 else (*values[:3], "…", *values[-2:])
     return ", ".join(str(v) for v in shown)
+
+
+def _non_default(node: Node) -> dict[str, Any]:
+    data = asdict(node)
+    return {f.name: data[f.name] for f in fields(node) if data[f.name] != f.default}

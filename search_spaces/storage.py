@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from typing import Any, get_type_hints
 
 from search_spaces import nodes as node_types
 from search_spaces.choices import Choice, Unit, Width
 from search_spaces.errors import UserError
 from search_spaces.nodes import Node
-from search_spaces.space import SearchSpace
-
-GRAPH_SCHEMA = 1
+from search_spaces.space import GRAPH_SCHEMA, SearchSpace
 
 NODE_TYPES: dict[str, type[Node]] = {
     cls.__name__: cls
@@ -22,27 +18,8 @@ NODE_TYPES: dict[str, type[Node]] = {
 }
 
 
-def graph_to_dict(space: SearchSpace) -> dict[str, Any]:
-    """The space as plain JSON types."""
-    graph: dict[str, Any] = {
-        "schema": GRAPH_SCHEMA,
-        "name": space.name,
-        "nodes": [{"node": type(node).__name__, **_non_default(node)} for node in space.nodes],
-        "choices": [asdict(choice) for choice in space.choices.values()],
-        "units": [asdict(unit) for unit in space.units],
-        "outputs": list(space.outputs),
-        "input_channels": space.input_channels,
-        "resolution": space.resolution,
-        "classes": space.classes,
-        "lowering": space.lowering,
-    }
-    # tuples become lists, so that a graph equals the one read from its file
-    plain: dict[str, Any] = json.loads(json.dumps(graph))
-    return plain
-
-
 def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
-    """The inverse of `graph_to_dict`.
+    """The inverse of `SearchSpace.to_dict`.
 
     Raises:
         UserError: not a stored graph of a schema that this version reads.
@@ -67,11 +44,6 @@ def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"not a stored graph: {error!r}") from None
-
-
-def _non_default(node: Node) -> dict[str, Any]:
-    data = asdict(node)
-    return {f.name: data[f.name] for f in fields(node) if data[f.name] != f.default}
 
 
 def _node(data: Mapping[str, Any]) -> Node:

@@ -13,7 +13,7 @@ import pytest
 
 import search_spaces
 from search_spaces import Architecture, Network, SearchSpace, UserError, names, space, space_of
-from search_spaces.storage import graph_from_dict, graph_to_dict
+from search_spaces.storage import graph_from_dict
 from tests.search_spaces.toys import TOYS
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -61,7 +61,7 @@ def test_round_trips(name: str, tmp_path: Path) -> None:
     network = of.describe(found)
     assert Network.from_dict(through_json(network.to_dict())) == network
 
-    stored = graph_to_dict(of)
+    stored = of.to_dict()
     assert through_json(stored) == stored
     graph = graph_from_dict(stored)
     assert graph.fingerprint == of.fingerprint
@@ -111,7 +111,7 @@ def test_architectures_of_another_space_are_refused(tiny: SearchSpace) -> None:
     stale = {**tiny.largest().to_dict(), "space_fingerprint": "0" * 16}
     with pytest.raises(UserError, match="stored for another version of space"):
         space_of(Architecture.from_dict(stale))
-    changed = graph_to_dict(tiny) | {"input_channels": 1}
+    changed = tiny.to_dict() | {"input_channels": 1}
     forged = {**tiny.largest().to_dict(), "graph": changed}
     with pytest.raises(UserError, match="stored for another version of space"):
         space_of(Architecture.from_dict(forged))
