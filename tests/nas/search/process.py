@@ -1,7 +1,8 @@
 """A search as a process of its own, with an evaluator that needs no weights.
 
 ``process.py FOLDER [--resume]`` starts or resumes one, ``process.py --study URL`` joins one. A
-line is printed for every candidate that was evaluated.
+line is printed for every candidate whose evaluation begins, and one is read before it ends: who
+holds the other end of standard input decides how far the search may go. Without one it goes on.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class KnownScores:
 
     def evaluate(self, candidate: Candidate) -> Evaluation:
         print(candidate.iteration, candidate.slot, flush=True)
+        if __name__ == "__main__":
+            sys.stdin.readline()
         if candidate.iteration and candidate.slot == 3:
             raise CandidateFailed("slot 3 always fails")
         # it carries state from winner to winner, as fine-tuning does

@@ -14,7 +14,7 @@ from nas.search import run_search
 from nas.search.database import sqlite_url
 from search_spaces import UserError
 from tests.nas.search import process
-from tests.nas.search.test_search import EXPERIMENT, family, finish, start, trials
+from tests.nas.search.test_search import EXPERIMENT, family, finish, killed, start, trials
 
 pytest.importorskip(
     "psycopg", reason="PostgreSQL driver missing: pip install netadapt[distributed]"
@@ -80,13 +80,9 @@ def test_two_workers_one_killed_and_one_late(server, tmp_path):
     single = tmp_path / "single"
     run_search(*process.build(EXPERIMENT), single, experiment=EXPERIMENT)
     shared = tmp_path / "shared"
-    first = start(shared, "--storage", server)
+    first = start(shared, "--storage", server, paced=3)
     first.stdout.readline()
-    second = start("--study", server)
-    # half-way through the search of the first worker, while the second evaluates
-    second.stdout.readline()
-    second.send_signal(signal.SIGKILL)
-    second.communicate()
+    killed(1, "--study", server)
     late = start("--study", server)
     finish(first)
     finish(late)

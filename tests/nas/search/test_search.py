@@ -25,26 +25,31 @@ KILLS = int(os.environ.get("NAS_TEST_KILLS", "2"))
 EXPERIMENT = {"share": 0.6, "params": 0.9}
 
 
-def start(*arguments):
+def start(*arguments, paced=None):
+    """A process of the search; ``paced`` is how many evaluations it may end for now."""
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    stdin = subprocess.DEVNULL if paced is None else subprocess.PIPE
+    running = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, text=True)
+    if paced is not None:
+        running.stdin.write("\n" * paced)
+        running.stdin.flush()
+    return running
 
 
 def finish(running):
-    output, _ = running.communicate(timeout=120)
+    """Let it go on to its end; the lines that it had left to print."""
+    output, _ = running.communicate(timeout=240)
     assert running.returncode == 0
     return output.splitlines()
 
 
-def kill_after(running, lines):
-    """SIGKILL the process once it has begun so many evaluations; False where it ended before."""
+def killed(lines, *arguments):
+    """Start a process and SIGKILL it after so many evaluations began, wherever it then is."""
+    running = start(*arguments, paced=lines + 1)
     for _ in range(lines):
-        if not running.stdout.readline():
-            running.wait()
-            return False
+        assert running.stdout.readline()
     running.send_signal(signal.SIGKILL)
     running.communicate()
-    return True
 
 
 def family(folder):
@@ -111,11 +116,10 @@ def test_the_study_is_an_ordinary_one(uninterrupted):
 
 def test_killed_anywhere_and_resumed_it_ends_in_the_same_family(uninterrupted, tmp_path):
     reference, _, recorded = uninterrupted
-    source = random.Random(KILLS)
-    kills, resume = 0, []
-    while kills < KILLS and kill_after(start(tmp_path, *resume), source.randrange(1, 7)):
-        kills, resume = kills + 1, ["--resume"]
-    assert kills == KILLS
+    source, resume = random.Random(0), []
+    for _ in range(KILLS):
+        killed(source.randrange(2, 4), tmp_path, *resume)
+        resume = ["--resume"]
     lines = finish(start(tmp_path, "--resume"))
     assert 0 < len(lines) < len(recorded)  # what was stored is not evaluated again
     assert family(tmp_path) == family(reference)
@@ -124,10 +128,10 @@ def test_killed_anywhere_and_resumed_it_ends_in_the_same_family(uninterrupted, t
 
 def test_workers_that_die_and_join_change_nothing(uninterrupted, tmp_path):
     reference, _, recorded = uninterrupted
-    main = start(tmp_path, "--workers", 2)
+    main = start(tmp_path, "--workers", 2, paced=4)
     main.stdout.readline()
     url = sqlite_url(tmp_path / "study.db")
-    kill_after(start("--study", url), 1)
+    killed(1, "--study", url)
     late = start("--study", url)
     finish(main)
     finish(late)
