@@ -13,6 +13,7 @@ from lut.devices.base import Measurement, MeasuringDevice, ProgressCallback
 from lut.probes import Surroundings, base, probe, surroundings
 from lut.signature import Family, Widths, operation_of
 from lut.table import Table
+from lut.tflite import quantize
 from search_spaces import Network, SearchSpace
 from search_spaces.operation import Shape
 
@@ -85,11 +86,13 @@ def space_key(space: SearchSpace) -> str:
 class _Files(Mapping[str, bytes]):
     """Files that are built when they are asked for."""
 
-    def __init__(self, makers: dict[str, Callable[[], bytes]]) -> None:
+    def __init__(self, makers: dict[str, Callable[[], bytes]], int8: bool) -> None:
         self.makers = makers
+        self.int8 = int8
 
     def __getitem__(self, name: str) -> bytes:
-        return self.makers[name]()
+        content = self.makers[name]()
+        return quantize(content, None) if self.int8 else content
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.makers)
@@ -118,6 +121,7 @@ def _measure(
     operations = {key: operation_of(*key) for key in todo}
     shapes = sorted({s for operation in operations.values() for s in operation.input_shapes})
     makers: dict[str, Callable[[], bytes]] = {}
+    int8 = table.device.precision == "int8"
     for shape in shapes:
         makers[_base_name(shape)] = lambda shape=shape: base((shape,), around)  # type: ignore[misc]
     names = {}
@@ -153,7 +157,7 @@ def _measure(
                 unsaved = 0
 
     try:
-        files = _Files({name: makers[name] for name in order})
+        files = _Files({name: makers[name] for name in order}, int8)
         device.measure(files, on_result=keep, on_progress=on_progress)
     finally:
         if len(table):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lut.cost import CostModel
+from lut.cost import CostModel, Precision
 from lut.devices.base import MeasuringDevice, ProgressCallback
 from search_spaces import Network, Operation, UserError
 
@@ -144,6 +144,7 @@ def measure_networks(
     device: MeasuringDevice,
     *,
     rounds: int = 3,
+    precision: Precision = "float32",
     on_progress: ProgressCallback | None = None,
 ) -> dict[str, float]:
     """The latency of whole networks with random weights: the median over ``rounds``.
@@ -153,13 +154,15 @@ def measure_networks(
     Raises:
         UserError: the device is lost.
     """
-    from lut.tflite import write_network
+    from lut.tflite import quantize, write_network
 
     times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(rounds):
         for name, network in networks.items():
-            content = {"network": write_network(network, None)}
-            measured = device.measure(content, on_progress=on_progress)
+            content = write_network(network, None)
+            if precision == "int8":
+                content = quantize(content, None)
+            measured = device.measure({"network": content}, on_progress=on_progress)
             times[name].append(measured["network"].median)
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -180,7 +183,13 @@ def validate(
     """
     for name, network in networks.items():  # before anything is measured
         predict(name, network, model, 1.0)
-    measured = measure_networks(networks, device, rounds=rounds, on_progress=on_progress)
+    measured = measure_networks(
+        networks,
+        device,
+        rounds=rounds,
+        precision=model.device.precision,
+        on_progress=on_progress,
+    )
     return compare(
         [predict(name, network, model, measured[name]) for name, network in networks.items()]
     )

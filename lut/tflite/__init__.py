@@ -2,6 +2,15 @@
 
 from lut.tflite.lowering import OperationWeights
 from lut.tflite.model import read_metadata
+from lut.tflite.quantize import Scale, quantize
 from lut.tflite.writer import Metadata, write_network, write_operation
 
-__all__ = ["Metadata", "OperationWeights", "read_metadata", "write_network", "write_operation"]
+__all__ = [
+    "Metadata",
+    "OperationWeights",
+    "Scale",
+    "quantize",
+    "read_metadata",
+    "write_network",
+    "write_operation",
+]

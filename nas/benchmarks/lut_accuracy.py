@@ -26,6 +26,7 @@ def run(
     rounds: int = 3,
     seed: int = 0,
     table: str = "",
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """The errors of summed look-ups on this machine.
 
@@ -37,6 +38,7 @@ def run(
         rounds: measurements of every network, in turns; their median counts.
         seed: of the drawing.
         table: a table file; by default this machine's own, built where it is missing.
+        precision: ``float32`` or ``int8``.
     """
     settings = {"resolution": resolution} if resolution else {}
     searched = space(name, **settings)
@@ -47,7 +49,9 @@ def run(
 
         model = open_cost_model(None, Path(table))
     else:
-        model = build_table([searched], device)
+        model = build_table(
+            [searched], device, precision="int8" if precision == "int8" else "float32"
+        )
     chosen = spread(searched, model, networks, seed)
     described = {f"network-{i:02d}": searched.describe(a) for i, a in enumerate(chosen)}
     result = validate(described, model, HostDevice(seconds=0.5, max_blocks=60), rounds=rounds)
