@@ -10,6 +10,7 @@ from torch import Tensor
 
 from search_spaces import Architecture
 from supernet import Assignment, Supernet, extract
+from supernet.extraction import shared_weights
 
 
 def randomise(supernet: Supernet, seed: int = 0) -> Supernet:
@@ -51,13 +52,13 @@ def gradient_error(
 ) -> float:
     """‖Δg‖ / ‖g‖ over all parameters, in the mode the super-network is in.
 
-    The compact gradients are scattered by extracting a super-network whose parameters are their
-    own indices, so the test does not trust the extraction's arithmetic.
+    The compact gradients are scattered by slicing a super-network whose parameters are their own
+    indices, so the test does not trust the gradient of the extraction's slices.
     """
     groups = tuple(architectures)
     supernet.zero_grad()
     loss(supernet(x, Assignment(groups)), target).backward()
-    indices = copy.deepcopy(supernet)
+    indices = copy.deepcopy(supernet).double()
     offset = 0
     with torch.no_grad():
         for parameter in indices.parameters():
@@ -68,10 +69,11 @@ def gradient_error(
     for architecture, images, wanted in parts:
         compact = extract(supernet, architecture)
         loss(compact(images), wanted).backward()
-        where = extract(indices.double(), architecture)
-        for parameter, index in zip(compact.parameters(), where.parameters(), strict=True):
+        where = shared_weights(indices, compact.network)
+        for name, parameter in compact.named_parameters():
             assert parameter.grad is not None
-            total.index_add_(0, index.flatten().long(), parameter.grad.flatten() / len(groups))
+            index = where[name].flatten().long()
+            total.index_add_(0, index, parameter.grad.flatten() / len(groups))
     masked = torch.cat(
         [
             (p.grad if p.grad is not None else torch.zeros_like(p)).flatten()

@@ -16,12 +16,13 @@ from tests.supernet.exactness import forward_error, gradient_error, randomise
 
 SMALL = {"multiplier": 0.25, "classes": 4}
 SPACES: dict[str, SearchSpace] = {
-    name: space(name, resolution=64 if name == "fastdepth" else 37, **SMALL)
+    # odd sizes almost all the way down: 33, 17, 9, 5, 3, 2
+    name: space(name, resolution=33, **SMALL)
     for name in names()
     if name != "fastdepth"
 }
-SPACES["fastdepth"] = space("fastdepth", resolution=64, multiplier=0.25)
-SPACES["mobilenet_v3 without bypass"] = space("mobilenet_v3", resolution=64, bypass=False, **SMALL)
+SPACES["fastdepth"] = space("fastdepth", resolution=32, multiplier=0.25)
+SPACES["mobilenet_v3 without bypass"] = space("mobilenet_v3", resolution=34, bypass=False, **SMALL)
 SPACES["mobilenet_v3 padded"] = space("mobilenet_v3", resolution=33, lowering="pad", **SMALL)
 SPACES["mobilenet_v3_small with bypass"] = space(
     "mobilenet_v3_small", resolution=33, bypass=True, **SMALL
@@ -33,15 +34,17 @@ TOLERANCE = {torch.float32: (1e-4, 1e-5), torch.float64: (1e-10, 1e-10)}
 def check(
     of: SearchSpace, architectures: list[Architecture], dtype: torch.dtype, *, own: bool
 ) -> None:
+    """Outputs, and gradients with frozen statistics; or gradients with each group's own."""
     supernet = randomise(Supernet(of).to(dtype))
-    size = 4 if own else 1
+    size = 2 if own else 1
     torch.manual_seed(1)
     x = torch.randn(size * len(architectures), *of.input_shape, dtype=dtype)
     forward, gradient = TOLERANCE[dtype]
     with torch.no_grad():
-        shape = supernet(x[:1].repeat(2, 1, 1, 1)).shape[1:]
+        shape = supernet.eval()(x[:1]).shape[1:]
     target = torch.randn(len(x), *shape, dtype=dtype)
-    assert forward_error(supernet, architectures, x) <= forward
+    if not own:
+        assert forward_error(supernet, architectures, x) <= forward
     supernet.train(own)
     assert gradient_error(supernet, architectures, x, target) <= gradient
 
