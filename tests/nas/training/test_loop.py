@@ -15,6 +15,7 @@ from nas.evaluation import evaluate
 from nas.tasks.in_memory import InMemoryClassification
 from nas.training import checkpoint as files
 from nas.training.checkpoint import Checkpoint
+from nas.training.device import is_out_of_memory
 from nas.training.interrupt import Stopped
 from nas.training.loop import BEST, LAST, Trainer, single_pass
 from search_spaces import UserError
@@ -137,6 +138,18 @@ def test_a_loss_that_is_not_finite_changes_nothing_is_counted_and_limited(tmp_pa
     assert all(torch.isfinite(v).all() for v in weights(run).values())
     with pytest.raises(UserError, match=r"not finite in 2 steps.*lr"):
         trainer(tmp_path / "many", poisoned, nonfinite_limit=1).run()
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path):
+    def hungry(module, images, targets, position):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(UserError, match=r"with 4 images at once.*accumulate = 4.*batch_size \(8\)"):
+        trainer(tmp_path, hungry, accumulate=2).run()
+    # what torch says of a machine's own memory
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**55, dtype=torch.uint8)
+    assert is_out_of_memory(error.value)
 
 
 def test_several_passes_add_up_to_one_gradient(tmp_path):
