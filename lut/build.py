@@ -116,6 +116,23 @@ def _measure(
         chosen, periods = plan(family, members | known)
         table.set_periods(family, periods)
         todo += [(family, widths) for widths in sorted(chosen - known)]
+    measure_entries(table, todo, device, around, path=path, on_progress=on_progress)
+
+
+def measure_entries(
+    table: Table,
+    todo: Sequence[tuple[Family, Widths]],
+    device: MeasuringDevice,
+    around: Surroundings,
+    *,
+    path: Path | None = None,
+    on_progress: ProgressCallback | None = None,
+) -> None:
+    """Measure operations and enter them into a table, stored at ``path`` as it grows.
+
+    Raises:
+        UserError: the device is lost; what was measured is entered.
+    """
     if not todo:
         return
     operations = {key: operation_of(*key) for key in todo}
@@ -152,7 +169,7 @@ def _measure(
                 family, widths, max(own, 0.0) / around.copies, measured.spread / around.copies
             )
             unsaved += 1
-            if unsaved >= SAVE_EVERY:
+            if path is not None and unsaved >= SAVE_EVERY:
                 table.save(path)
                 unsaved = 0
 
@@ -160,7 +177,7 @@ def _measure(
         files = _Files({name: makers[name] for name in order}, int8)
         device.measure(files, on_result=keep, on_progress=on_progress)
     finally:
-        if len(table):
+        if path is not None and len(table):
             table.save(path)
 
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lut.build import build_table
+from lut.build import build_table, measure_entries
 from lut.cost import CostModel
+from lut.coverage import reachable
 from lut.devices.host import HostDevice
+from lut.probes import Surroundings
+from lut.signature import operation_of
+from lut.table import Table
 from lut.validate import compare, validate
 from search_spaces import Additive, Architecture, SearchSpace, space
 
@@ -27,6 +31,7 @@ def run(
     seed: int = 0,
     table: str = "",
     precision: str = "float32",
+    left_out: int = 0,
 ) -> dict[str, Any]:
     """The errors of summed look-ups on this machine.
 
@@ -39,6 +44,8 @@ def run(
         seed: of the drawing.
         table: a table file; by default this machine's own, built where it is missing.
         precision: ``float32`` or ``int8``.
+        left_out: operations that are not in the table, measured to find the error of
+            interpolation.
     """
     settings = {"resolution": resolution} if resolution else {}
     searched = space(name, **settings)
@@ -57,7 +64,11 @@ def run(
     result = validate(described, model, HostDevice(seconds=0.5, max_blocks=60), rounds=rounds)
     points = sorted(result.points, key=lambda p: p.measured)
     parts = [list(part) for part in np.array_split(np.arange(len(points)), bands)]
+    interpolation = {}
+    if left_out and isinstance(model, Table):
+        interpolation = {"interpolation": interpolated(searched, model, device, left_out, seed)}
     details = {
+        **interpolation,
         **result.to_dict(),
         "bands": [_band([points[i] for i in part]) for part in parts if len(part)],
         "space": name,
@@ -71,6 +82,46 @@ def run(
         "value": result.median_error,
         "unit": "median absolute error, fraction",
         "details": details,
+    }
+
+
+TIMED_MS = 0.005
+"""Below this an operation's measurement is mostly noise; the error is reported apart."""
+
+
+def interpolated(
+    searched: SearchSpace, table: Table, device: HostDevice, count: int, seed: int
+) -> dict[str, Any]:
+    """The error of interpolation: operations that the table does not hold are measured."""
+    source = random.Random(seed)
+    missing = [
+        (family, widths)
+        for family, members in reachable([searched]).items()
+        for widths in sorted(members)
+        if widths not in table.families[family]
+    ]
+    families = sorted({family for family, _ in missing}, key=str)
+    members = {f: [w for g, w in missing if g == f] for f in families}
+    drawn = [source.choice(families) for _ in range(count)]  # every family alike
+    todo = sorted({(f, source.choice(members[f])) for f in drawn}, key=str)
+    measured = Table(device=table.device, source="lut-accuracy", conditions=table.conditions)
+    around = Surroundings(
+        stream_bytes=table.conditions["stream_bytes"], copies=table.conditions["copies"]
+    )
+    measure_entries(measured, todo, device, around)
+    pairs = [
+        (table.cost(operation_of(family, widths)), measured.families[family][widths].value)
+        for family, widths in todo
+    ]
+    large = [abs(a / b - 1) for a, b in pairs if b >= TIMED_MS]
+    small = [abs(a - b) for a, b in pairs if b < TIMED_MS]
+    return {
+        "operations": len(large),
+        "median_error": float(np.median(large)),
+        "p90_error": float(np.quantile(large, 0.9)),
+        "below_ms": TIMED_MS,
+        "operations_below": len(small),
+        "median_difference_below_ms": float(np.median(small)) if small else 0.0,
     }
 
 
