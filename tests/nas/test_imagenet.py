@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def arguments(recipe: str, data: Path, out: Path) -> list[str]:
 
 
 def test_the_latency_recipe_runs_end_to_end_and_names_what_it_could_not_read(
-    photographs, tmp_path, caplog
+    photographs, tmp_path, caplog, capfd
 ):
     out = tmp_path / "run"
     assert main(["run", *arguments("imagenet_mobilenet_v3_latency", photographs, out)]) == 0
@@ -68,6 +69,13 @@ def test_the_latency_recipe_runs_end_to_end_and_names_what_it_could_not_read(
     ]
     assert any(found["count"] == 1 and "broken.JPEG" in found["names"][0] for found in skipped)
     assert "broken.JPEG" in caplog.text
+    # the trained network belongs to these classes
+    other = tmp_path / "other"
+    shutil.copytree(photographs, other)
+    for split in ("train", "val"):
+        (other / split / "class0").rename(other / split / "zebra")
+    assert main(["evaluate", str(out), f"--data={other}"]) == 2
+    assert "its classes have other names than those of the data" in capfd.readouterr().err
 
 
 @pytest.mark.slow
