@@ -46,7 +46,9 @@ class _GroupBatchNorm(Function):
         return out, mean, inverse
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, *_: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return (None,) * 6
         x, scale, mean, inverse, mask = ctx.saved_tensors
         groups = len(mean)
         dx = torch.empty_like(x)
@@ -89,6 +91,9 @@ def group_batch_norm(
             f"at {x.shape[2]}x{x.shape[3]} positions; use fewer groups, a larger batch or "
             f"resolution, or shared statistics"
         )
+    if not (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)):
+        # written into a result of any other strides, torch's normalisation is wrong
+        x = x.contiguous()
     out, mean, inverse = _GroupBatchNorm.apply(x, weight, bias, mask, eps, groups)  # type: ignore[no-untyped-call]
     return out, mean, inverse.pow(-2) - eps
 
