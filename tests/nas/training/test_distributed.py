@@ -243,6 +243,17 @@ def test_what_fails_on_one_rank_ends_all_and_the_first_one_says_why(tmp_path, ca
         trainer(tmp_path, Ranks(), name="largest", accumulate=5)
 
 
+def test_a_rank_that_dies_ends_the_others_with_a_word_on_how_to_go_on(tmp_path, capfd):
+    def dies(ranks):
+        run = trainer(tmp_path, ranks, name="largest", steps_per_epoch=4)
+        if ranks.rank == 1:
+            run.passes = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        run.run()
+
+    assert on_ranks(2, dies) == [2, -signal.SIGKILL]
+    assert "another rank has ended" in capfd.readouterr().err
+
+
 # through the entry point ------------------------------------------------------------------------
 
 SETTINGS = [
