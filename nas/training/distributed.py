@@ -212,19 +212,16 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=PATIENCE)
-    whole = True
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     except RuntimeError as error:
         if not _peer_lost(error):
             raise
-        whole = False
         raise UserError(
             "another rank has ended, its own message says why; go on with --resume"
         ) from error
-    finally:
-        if whole:  # else this would wait for the one that is gone
-            dist.destroy_process_group()
+    # not after an error: it could wait for a rank that is gone, and the process ends anyway
+    dist.destroy_process_group()
 
 
 def _peer_lost(error: RuntimeError) -> bool:
