@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,7 +181,13 @@ def load_run(path: Path) -> Run:
     compared = tuple(
         _compared(path / "result.json", entry) for entry in _list(top.get("comparison"))
     )
-    if not compared:
+    if compared:
+        # further members of the family that were trained since
+        known = {row.role for row in compared}
+        more = [(f, data) for f, data in trained if f.parent.name not in known]
+        rows = (_trained(file, data, searches) for file, data in more)
+        compared += tuple(replace(row, role="other") for row in rows)
+    else:
         compared = tuple(_trained(file, data, searches) for file, data in trained)
     seconds = _all_seconds(top, supernet, searches, [data for _, data in trained])
     if not (compared or searches or seconds):

@@ -177,6 +177,17 @@ def test_a_run_that_has_only_searched_is_reported(tmp_path):
     assert "12 s" in text and "Train super-network" not in text
 
 
+def test_networks_trained_later_join_the_comparison(tmp_path):
+    _, discovered = _run(tmp_path)
+    for name in ("discovered", "small"):
+        trained = {"architecture": discovered.to_dict(), "score": _score(91.2), "seconds": 9.0}
+        _write(tmp_path / "train" / name / "result.json", trained)
+    rows = load_run(tmp_path).compared
+    assert [row.role for row in rows] == ["largest", "scaled", "discovered", "other"]
+    assert (rows[-1].label, rows[-1].score.text) == ("small", "91.2 %")
+    assert rows[-1].latency_predicted_ms == 0.2, "known from the family"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
