@@ -28,10 +28,15 @@ def timm_model(name: str, classes: int | None = None) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("name", TIMM)
-@pytest.mark.parametrize("bypass", [False, True])
-def test_outputs_equal_timms(name: str, bypass: bool, tmp_path: Path) -> None:
-    ours = space(name, resolution=64, bypass=bypass)
+# widths other than 1.0 test the rounding rules too
+CASES = [(name, 1.0, bypass) for name in TIMM for bypass in (False, True)]
+CASES += [(f"mobilenet_v3_{size}", 0.75, False) for size in ("large", "small")]
+CASES += [("mobilenet_v2", 0.5, True)]
+
+
+@pytest.mark.parametrize(("name", "width", "bypass"), CASES)
+def test_outputs_equal_timms(name: str, width: float, bypass: bool, tmp_path: Path) -> None:
+    ours = space(name, resolution=64, multiplier=width, bypass=bypass)
     model = timm_model(timm_name(ours))
     file = tmp_path / "weights.safetensors"
     save_file(model.state_dict(), file)
@@ -98,10 +103,11 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
 def test_spaces_without_published_weights_say_so() -> None:
     with pytest.raises(UserError, match="timm has no weights for space mobilenet_v3_tiny"):
         load_pretrained(space("mobilenet_v3_tiny"))
-    with pytest.raises(UserError, match="mobilenetv3_large_075 is not the network of"):
+    with pytest.raises(UserError, match="mobilenetv3_small_050 is not the network of"):
         load_pretrained(
-            space("mobilenet_v3_large", resolution=64, multiplier=0.75),
-            _saved(load_model("timm:mobilenetv3_large_075")),
+            # timm leaves the stem of its narrowest networks at full width
+            space("mobilenet_v3_small", resolution=64, multiplier=0.5),
+            _saved(load_model("timm:mobilenetv3_small_050")),
         )
 
 
