@@ -114,6 +114,11 @@ def load_architecture(path: Path, *, member: int | None = None) -> Architecture:
         found = family[member]
     elif "family" in data:
         best = data.get("best")
+        if best is None and data.get("stopped"):
+            raise UserError(
+                f"{path}: the search ended before every budget was met ({data['stopped']}); "
+                "raise the budget, or take a member of the family by --member K"
+            )
         found = data["family"][best] if isinstance(best, int) else best
     else:
         found = data
