@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lut import build_table
 from lut.cost import CostModel
-from lut.devices.base import Progress
 from lut.devices.host import HostDevice
 from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
@@ -22,6 +20,7 @@ from nas.report import write_report
 from nas.runs import RESULT, RESULT_SCHEMA, default_out
 from nas.steps import own_version, search, train_network, train_supernet
 from nas.steps.common import encoder_seconds
+from nas.tables import measured_table
 from nas.weights import load_network
 from search_spaces import Architecture, SearchSpace, unknown
 
@@ -157,15 +156,7 @@ def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, fl
         The table, and the seconds that measuring took.
     """
     started = time.perf_counter()
-    with reporter.work("measuring latency on this machine", 1.0) as bar:
-        share = 0.0
-
-        def progress(now: Progress) -> None:
-            nonlocal share
-            bar.advance(now.done / now.total - share)
-            share = now.done / now.total
-
-        table = build_table([space], HostDevice(), on_progress=progress)
+    table = measured_table([space], HostDevice(), reporter=reporter)
     return table, time.perf_counter() - started
 
 
