@@ -6,6 +6,7 @@ from lut.devices.base import (
     Progress,
     ProgressCallback,
     ResultCallback,
+    SpacedDevice,
     device_identity,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "ResultCallback",
+    "SpacedDevice",
     "device_identity",
 ]
