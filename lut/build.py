@@ -9,7 +9,7 @@ from pathlib import Path
 from lut.cache import covered_spaces, open_cached, table_path
 from lut.cost import Precision
 from lut.coverage import Reachable, plan, reachable
-from lut.devices.base import Measurement, MeasuringDevice, ProgressCallback, SpacedDevice
+from lut.devices.base import Measurement, MeasuringDevice, ProgressCallback
 from lut.probes import Surroundings, base, probe, surroundings
 from lut.signature import Family, Widths, operation_of
 from lut.table import Table
@@ -17,7 +17,7 @@ from lut.tflite import quantize
 from search_spaces import Network, SearchSpace
 from search_spaces.operation import Shape
 
-METHOD = 2
+METHOD = 1
 """The version of probes and writer; costs measured by another one do not mix."""
 
 EMPTY = 7
@@ -65,9 +65,7 @@ def build_table(
         UserError: the device is lost or cannot be used; what was measured is kept.
     """
     around = surroundings(
-        max(working_set(space.describe(space.largest())) for space in spaces),
-        device.cache_bytes,
-        isinstance(device, SpacedDevice),
+        max(working_set(space.describe(space.largest())) for space in spaces), device.cache_bytes
     )
     path = table_path(device.info(precision), around, folder)
     table = open_cached(path, device.info(precision), around, fresh=fresh)
@@ -176,8 +174,6 @@ def measure_entries(
                 unsaved = 0
 
     try:
-        if isinstance(device, SpacedDevice):
-            device = device.spaced(around.interval)
         files = _Files({name: makers[name] for name in order}, int8)
         device.measure(files, on_result=keep, on_progress=on_progress)
     finally:

@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 def table_path(info: DeviceInfo, around: Surroundings, folder: Path | None = None) -> Path:
     """The file of a device's table, one for every kind of surroundings."""
-    kind = "cold" if around.stream_bytes or around.interval else "resident"
+    kind = "streaming" if around.stream_bytes else "resident"
     name = f"{info.name}-{info.precision}-{kind}-{device_identity(info)}.json"
     return (folder or cache_folder()) / "tables" / name
 

@@ -3,16 +3,11 @@
 An operation timed alone, again and again, finds weights, input and output in the cache, and
 pays for a call of the runtime. A probe puts it where a network would have it:
 
+- a matrix-vector product streams as many bytes as the rest of a network would, so that the
+  operation's weights and the memory it writes to are as cold as they would be;
 - every input is written just before by a producer that reads next to nothing itself;
 - this is repeated, each time with weights of its own; one corner of every output is kept, so
   that nothing is left out as unused.
-
-A network comes back to the same weights only after its whole latency. Weights that were read
-10 ms ago took twice as long to read as those of 2 ms ago (the outer cache is shared with
-everything else that runs), and an inference goes through more than the core's own cache. So the
-device makes the calls of one file so far apart (`spaced`); where it cannot, every copy is
-preceded by a matrix-vector product that streams twice the core's own cache. Networks that stay
-in that cache as a whole need neither.
 
 The base of an input shape is the same file without the operation, the corners taken of the
 input. The cost of the operation is what its file needs beyond the bases of its inputs, over the
@@ -35,37 +30,27 @@ _COLUMNS = 512
 """Inputs of the streaming product; its outputs follow from the bytes to stream."""
 
 
-INTERVAL = 0.01
-"""Seconds between the calls of a file, about the latency of a network of some size."""
-
-
 @dataclass(frozen=True)
 class Surroundings:
     """What a probe imitates; part of a table's conditions.
 
-    ``interval``: seconds between two calls of a file, 0 where they follow each other.
-    ``stream_bytes``: read before every copy. ``copies``: of the operation in a file.
+    ``stream_bytes`` are read before every copy; 0 where a whole network stays in the cache.
     """
 
-    interval: float
     stream_bytes: int
     copies: int
 
 
-def surroundings(working_set: int, cache_bytes: int, spaced: bool) -> Surroundings:
+def surroundings(working_set: int, cache_bytes: int) -> Surroundings:
     """The surroundings of networks whose weights and widest maps need ``working_set`` bytes.
 
-    Args:
-        working_set: see `lut.build.working_set`.
-        cache_bytes: of the core's private cache, 0 where unknown.
-        spaced: whether the device can keep calls apart.
+    Where that is more than the private cache, every operation of a network finds its weights
+    outside of it.
     """
     cache = cache_bytes or 1 << 20
-    if working_set <= cache:
-        return Surroundings(interval=0.0, stream_bytes=0, copies=16)
-    if spaced:
-        return Surroundings(interval=INTERVAL, stream_bytes=0, copies=6)
-    return Surroundings(interval=0.0, stream_bytes=2 * cache, copies=4)
+    if working_set > cache:
+        return Surroundings(stream_bytes=cache, copies=4)
+    return Surroundings(stream_bytes=0, copies=16)
 
 
 def probe(operation: Operation, around: Surroundings) -> bytes:

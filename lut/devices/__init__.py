@@ -6,7 +6,6 @@ from lut.devices.base import (
     Progress,
     ProgressCallback,
     ResultCallback,
-    SpacedDevice,
     device_identity,
 )
 
@@ -16,6 +15,5 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "ResultCallback",
-    "SpacedDevice",
     "device_identity",
 ]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from lut.cost import DeviceInfo, Precision
 
@@ -84,17 +84,6 @@ class MeasuringDevice(Protocol):
         Raises:
             UserError: the device is lost, full or does not answer as it should. What
                 ``on_result`` was called with stays valid.
-        """
-        ...
-
-
-@runtime_checkable
-class SpacedDevice(Protocol):
-    """A measuring device that can keep the calls of one file apart."""
-
-    def spaced(self, interval: float) -> MeasuringDevice:
-        """The same device, with at least ``interval`` seconds from one call of a file to its
-        next, other files running meanwhile; 0 for calls that follow each other.
         """
         ...
 

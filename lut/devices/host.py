@@ -34,8 +34,6 @@ class HostDevice:
         block_seconds: length of a block, far above the clock's resolution.
         warm_up: calls before the first block.
         retries: further attempts at a file while the machine is busy.
-        interval: seconds from one call of a file to its next; 0 for blocks of calls. Files then
-            take turns, `TURNS` at a time, and every call is timed alone.
     """
 
     name = "host"
@@ -49,7 +47,6 @@ class HostDevice:
         block_seconds: float = 0.0005,
         warm_up: int = 2,
         retries: int = 2,
-        interval: float = 0.0,
     ) -> None:
         self.seconds = seconds
         self.min_blocks = min_blocks
@@ -57,7 +54,6 @@ class HostDevice:
         self.block_seconds = block_seconds
         self.warm_up = warm_up
         self.retries = retries
-        self.interval = interval
         self.cache_bytes = private_cache()
 
     def info(self, precision: Precision = "float32") -> DeviceInfo:
@@ -81,79 +77,15 @@ class HostDevice:
     ) -> dict[str, Measurement]:
         results: dict[str, Measurement] = {}
         start = time.monotonic()
-        names = list(files)
-        step = TURNS if self.interval else 1
-        for first in range(0, len(names), step):
-            some = names[first : first + step]
-            measured = (
-                self._in_turns([files[name] for name in some])
-                if self.interval
-                else [self.time(files[some[0]])]
-            )
-            for name, measurement in zip(some, measured, strict=True):
-                results[name] = measurement
-                if on_result is not None:
-                    on_result(name, measurement)
+        for done, name in enumerate(files):
+            results[name] = self.time(files[name])
+            if on_result is not None:
+                on_result(name, results[name])
             if on_progress is not None:
                 spent = time.monotonic() - start
-                left = spent / len(results) * (len(names) - len(results))
-                on_progress(Progress(len(results), len(names), left))
+                left = spent / (done + 1) * (len(files) - done - 1)
+                on_progress(Progress(done + 1, len(files), left))
         return results
-
-    def spaced(self, interval: float) -> HostDevice:
-        """See `lut.devices.base.SpacedDevice`."""
-        return HostDevice(
-            seconds=self.seconds,
-            min_blocks=self.min_blocks,
-            max_blocks=self.max_blocks,
-            block_seconds=self.block_seconds,
-            warm_up=self.warm_up,
-            retries=self.retries,
-            interval=interval,
-        )
-
-    def _in_turns(self, contents: list[bytes]) -> list[Measurement]:
-        """Time files that take turns, one call each, at least ``interval`` seconds a round."""
-        invokes = [filled(content).invoke for content in contents]
-        best, quietest = self._rounds(invokes)
-        for _ in range(self.retries):
-            if quietest < _BUSY:
-                break
-            again, others = self._rounds(invokes)
-            if others < quietest:
-                best, quietest = again, others
-        return best
-
-    def _rounds(self, invokes: list[Callable[[], None]]) -> tuple[list[Measurement], float]:
-        clock, own_time = time.perf_counter, time.thread_time
-        calls: list[list[float]] = [[] for _ in invokes]
-        disturbed: list[list[float]] = [[] for _ in invokes]
-        before = _load()
-        for done in range(self.warm_up + self.max_blocks):
-            start = clock()
-            for i, invoke in enumerate(invokes):
-                own = own_time()
-                begin = clock()
-                invoke()
-                end = clock()
-                waited = (end - begin) - (own_time() - own)
-                if done >= self.warm_up:
-                    kept = waited < 0.02 * (end - begin) + _CLOCK
-                    (calls if kept else disturbed)[i].append((end - begin) * 1e3)
-            spent = clock() - start
-            if done - self.warm_up + 1 >= self.min_blocks and spent > self.seconds:
-                break  # long files: few rounds are enough
-            while clock() < start + self.interval:
-                pass
-        after = _load()
-        others = (after[0] - before[0]) / max(after[1] - before[1], 1e-3)
-        results = []
-        for kept_calls, lost in zip(calls, disturbed, strict=True):
-            if len(kept_calls) < self.min_blocks:
-                kept_calls = sorted(kept_calls + lost)[: self.min_blocks]
-            low, middle, high = statistics.quantiles(kept_calls, n=4)
-            results.append(Measurement(middle, (high - low) / 2, len(kept_calls)))
-        return results, others
 
     def time(self, content: bytes) -> Measurement:
         """Time one file.
@@ -161,7 +93,14 @@ class HostDevice:
         Raises:
             UserError: the runtime is missing or refuses the file.
         """
-        interpreter = filled(content)
+        interpreter = open_interpreter(content)
+        generator = np.random.default_rng(0)
+        for detail in interpreter.get_input_details():
+            shape, dtype = detail["shape"], np.dtype(detail["dtype"])
+            value: np.ndarray[Any, Any] = generator.random(shape, dtype=np.float32)
+            if dtype.kind in "iu":
+                value = (value * 200 - 100).astype(dtype)
+            interpreter.set_tensor(detail["index"], value)
         best, quietest = self._run(interpreter.invoke)
         for _ in range(self.retries):
             if quietest < _BUSY:
@@ -223,23 +162,6 @@ def _load() -> tuple[float, float]:
 
 _CLOCK = 5e-6
 """Seconds that reading the two clocks may take."""
-
-
-TURNS = 16
-"""Files that take turns where calls are kept apart."""
-
-
-def filled(content: bytes) -> Any:
-    """An interpreter whose inputs hold small random numbers."""
-    interpreter = open_interpreter(content)
-    generator = np.random.default_rng(0)
-    for detail in interpreter.get_input_details():
-        shape, dtype = detail["shape"], np.dtype(detail["dtype"])
-        value: np.ndarray[Any, Any] = generator.random(shape, dtype=np.float32)
-        if dtype.kind in "iu":
-            value = (value * 200 - 100).astype(dtype)
-        interpreter.set_tensor(detail["index"], value)
-    return interpreter
 
 
 def open_interpreter(content: bytes, **options: Any) -> Any:

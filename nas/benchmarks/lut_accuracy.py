@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +105,9 @@ def interpolated(
     drawn = [source.choice(families) for _ in range(count)]  # every family alike
     todo = sorted({(f, source.choice(members[f])) for f in drawn}, key=str)
     measured = Table(device=table.device, source="lut-accuracy", conditions=table.conditions)
-    names = [f.name for f in fields(Surroundings)]
-    around = Surroundings(**{name: table.conditions[name] for name in names})
+    around = Surroundings(
+        stream_bytes=table.conditions["stream_bytes"], copies=table.conditions["copies"]
+    )
     measure_entries(measured, todo, device, around)
     pairs = [
         (table.cost(operation_of(family, widths)), measured.families[family][widths].value)
