@@ -14,7 +14,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from search_spaces import SearchSpace, UserError, space, unknown
+from nas.spaces import open_space
+from search_spaces import SearchSpace, UserError, unknown
+from search_spaces.storage import graph_from_dict
 
 EXPERIMENT_SCHEMA = 1
 
@@ -34,6 +36,19 @@ class Named(Section):
     """The registered name."""
     settings: dict[str, Any] = {}
     """Keyword arguments of what is named; unknown ones are refused."""
+
+
+class SpaceSection(Section):
+    """Where the search space comes from."""
+
+    name: str
+    """A registered space; FILE.py:FUNCTION or MODULE:FUNCTION that returns a space or a torch
+    module; timm:NAME; or an architecture file. A module's widths are the space."""
+    settings: dict[str, Any] = {}
+    """Keyword arguments of the space; of a network resolution, channels and classes."""
+    graph: dict[str, Any] | None = None
+    """The space itself where it is not registered; filled in, so that a run folder needs neither
+    the file nor the model."""
 
 
 class TaskSection(Named):
@@ -129,6 +144,10 @@ class SearchSection(Section):
     """Training images for the batch statistics of every candidate."""
     batch_size: int = Field(default=256, ge=1)
     """Images at once while a candidate is evaluated."""
+    weights: str | None = None
+    """What a search by fine-tuning starts from: pretrained (timm's hub), a checkpoint file of the
+    network's state, or a trained network or super-network of this project; None for the run's own
+    super-network, or for a network as its function builds it."""
     storage: str | None = None
     """Optuna storage URL; None for an SQLite file in the run folder."""
     workers: int = Field(default=1, ge=1)
@@ -163,7 +182,7 @@ class Experiment(Section):
     """Where networks are trained and evaluated."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the forward pass in training; float16 scales the loss; neither is a gain on a CPU."""
-    space: Named
+    space: SpaceSection
     """The search space; its settings say resolution, channels and classes."""
     task: TaskSection
     """The problem and its data."""
@@ -178,12 +197,20 @@ class Experiment(Section):
         """The search space that the recipe names.
 
         Raises:
-            UserError: unknown name or setting.
+            UserError: unknown name or setting, or a network that cannot be described.
         """
+        if self.space.graph is not None:
+            return graph_from_dict(self.space.graph)
         try:
-            return space(self.space.name, **self.space.settings)
+            return open_space(self.space.name, self.space.settings)
         except TypeError as error:
             raise UserError(f"space.settings: {error}") from None
+
+    @property
+    def traced(self) -> bool:
+        """True where the space is that of a model, which has weights of its own."""
+        # a traced space is called as its model is in the recipe
+        return self.space.graph is not None and self.space.graph["name"] == self.space.name
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved experiment as plain YAML types."""
@@ -191,7 +218,28 @@ class Experiment(Section):
 
     def to_yaml(self) -> str:
         """The resolved experiment as a recipe that loads again."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+        data = self.to_dict()
+        if self.space.graph is None:
+            del data["space"]["graph"]
+        else:
+            data["space"]["graph"] = _Flow(data["space"]["graph"])
+        return yaml.dump(data, Dumper=_Dumper, sort_keys=False)
+
+
+class _Flow(dict[str, Any]):
+    """Written in a few long lines."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML types, and `_Flow`."""
+
+
+_Dumper.add_representer(
+    _Flow,
+    lambda dumper, data: dumper.represent_mapping(
+        "tag:yaml.org,2002:map", dict(data), flow_style=True
+    ),
+)
 
 
 def recipes() -> dict[str, str]:
@@ -249,9 +297,12 @@ def parse_experiment(data: Mapping[str, Any], *, where: str) -> Experiment:
     except ValidationError as error:
         raise _refusal(error, where) from None
     try:
-        experiment.search_space()
+        space = experiment.search_space()
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+    if space.embedded and experiment.space.graph is None:
+        section = experiment.space.model_copy(update={"graph": space.to_dict()})
+        experiment = experiment.model_copy(update={"space": section})
     return experiment
 
 
@@ -285,6 +336,9 @@ def _override(data: dict[str, Any], override: str) -> dict[str, Any]:
         node[part] = dict(child or {})
         node = node[part]
     node[parts[-1]] = value
+    if parts[0] == "space" and parts[1:]:
+        # made of another name or settings
+        result["space"].pop("graph", None)
     return result
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nas.config import load_experiment, recipes
 from nas.files import read_json
+from nas.spaces import open_space
 from search_spaces import (
     Architecture,
     Network,
@@ -47,12 +48,12 @@ def find(
 
     Args:
         reference: a registered space, whose largest network is meant (``mobilenet_v3_large``, a
-            published network, is one); a recipe; a traced model (``timm:resnet18``,
-            ``my_module:build``); an architecture file; a result or run folder.
+            published network, is one); a recipe; a model or a space of the user's own
+            (``timm:resnet18``, ``my_module:build``); an architecture file; a result or run folder.
         member: of a search's family.
         width: multiplier of a registered space.
         resolution: input of a registered space or a traced model, in pixels.
-        classes: outputs of a registered space.
+        classes: outputs of a registered space or a model of timm's.
 
     Raises:
         UserError: nothing of that name, or an option that does not apply to it.
@@ -77,18 +78,10 @@ def find(
     if ":" in reference:
         if width is not None:
             raise UserError(f"{reference}: --width changes only networks that go by name")
-        return _traced(reference, resolution, classes)
+        found = open_space(reference, given)
+        return Found(reference, found, found.largest())
     known = [*names(), *recipes()]
     raise unknown("network (no file, no run folder and no reference)", reference, known)
-
-
-def _traced(reference: str, resolution: int | None, classes: int | None) -> Found:
-    # torch and timm are imported only by those who bring a model
-    from nas.tracing import load_model, space_from_model
-
-    model = load_model(reference, classes=classes)
-    found, _ = space_from_model(model, resolution, name=reference)
-    return Found(reference, found, found.largest())
 
 
 def load_architecture(path: Path, *, member: int | None = None) -> Architecture:

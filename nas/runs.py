@@ -116,4 +116,11 @@ def difference(name: str, there: Any, here: Any) -> str | None:
             if found is not None:
                 return found
         return None
-    return None if there == here else f"{name} is {there!r} there and {here!r} here"
+    if there == here:
+        return None
+    return f"{name} is {_brief(there)} there and {_brief(here)} here"
+
+
+def _brief(value: Any, most: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"

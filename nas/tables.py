@@ -13,9 +13,9 @@ from lut.cost import CostModel
 from lut.devices import MeasuringDevice, Progress, ProgressCallback
 from lut.fit import read_measurements
 from lut.validate import Point, Validation, compare, validate
-from nas.config import load_experiment, recipes
+from nas.networks import find
 from nas.progress import SILENT, Reporter
-from search_spaces import Architecture, Network, SearchSpace, UserError, names, space, space_of
+from search_spaces import Architecture, Network, SearchSpace, UserError, space_of
 
 
 @contextmanager
@@ -51,19 +51,12 @@ def measured_table(
 
 
 def space_named(reference: str) -> SearchSpace:
-    """The space of a recipe (by name or file), or a registered space with its own settings.
+    """The space of a recipe, a network, an architecture or a run; or a registered one.
 
     Raises:
-        UserError: neither.
+        UserError: nothing of that name.
     """
-    if reference in recipes() or Path(reference).suffix in (".yaml", ".yml"):
-        return load_experiment(reference).search_space()
-    if reference in names():
-        return space(reference)
-    raise UserError(
-        f"{reference!r} is no recipe and no space; recipes: {', '.join(recipes())}; "
-        f"spaces: {', '.join(names())}"
-    )
+    return find(reference).space
 
 
 def networks_named(reference: str, count: int, seed: int) -> dict[str, Network]:

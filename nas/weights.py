@@ -51,14 +51,9 @@ class Preparation:
 
 def save_supernet(path: Path, module: nn.Module, space: SearchSpace, prepared: Preparation) -> None:
     """Write the shared weights with the space they belong to."""
-    settings = {
-        **space.settings,
-        "resolution": space.resolution,
-        "classes": space.classes,
-    }
     state = {
         "space": space.name,
-        "settings": settings,
+        "architecture": space.largest().to_dict(),
         "fingerprint": space.fingerprint,
         "preparation": prepared.to_dict(),
     }
@@ -71,9 +66,9 @@ def load_supernet(path: Path, *, expected: SearchSpace | None = None) -> Superne
     Raises:
         UserError: missing, truncated, no super-network, or of another space than ``expected``.
     """
-    path = _weights_file(path)
+    path = weights_file(path)
     stored = load(path, "supernet")
-    found = space(stored.state["space"], **stored.state["settings"])
+    found = _space(stored.state)
     if expected is not None and expected.fingerprint != stored.state["fingerprint"]:
         raise UserError(
             f"{path}: super-network of space {found.name!r} ({stored.state['fingerprint']}), "
@@ -84,6 +79,13 @@ def load_supernet(path: Path, *, expected: SearchSpace | None = None) -> Superne
     module = Supernet(expected or found)
     load_module(module, stored.tensors, where=str(path))
     return module.eval()
+
+
+def _space(state: Mapping[str, Any]) -> SearchSpace:
+    """The space of a super-network; files of the first version name it with its settings."""
+    if "architecture" in state:
+        return space_of(Architecture.from_dict(state["architecture"]))
+    return space(state["space"], **state["settings"])
 
 
 def save_network(
@@ -109,7 +111,7 @@ def load_network(path: Path) -> TrainedNetwork:
     Raises:
         UserError: missing, truncated, or no network.
     """
-    path = _weights_file(path)
+    path = weights_file(path)
     stored = load(path, "network")
     architecture = Architecture.from_dict(stored.state["architecture"])
     module = CompactNetwork(space_of(architecture).describe(architecture))
@@ -147,7 +149,7 @@ def start_encoder(module: Supernet, path: Path) -> Encoder:
     Raises:
         UserError: missing, truncated, or without a layer in common.
     """
-    file = _weights_file(path)
+    file = weights_file(path)
     stored = load(file, "network", "supernet")
     own = module.state_dict()
     layers: dict[str, list[str]] = {}
@@ -176,7 +178,12 @@ def start_encoder(module: Supernet, path: Path) -> Encoder:
     return Encoder(path, task, len(shared), len(layers), seconds)
 
 
-def _weights_file(path: Path) -> Path:
+def weights_file(path: Path) -> Path:
+    """The weights that a file, a step's folder or a run stands for.
+
+    Raises:
+        UserError: a folder without weights, or with several networks.
+    """
     if not path.is_dir():
         return path
     if (path / WEIGHTS).is_file():

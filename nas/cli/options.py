@@ -38,14 +38,27 @@ def experiment_from(
     data: Path | None = None,
     seed: int | None = None,
     search: dict[str, object] | None = None,
+    network: str | None = None,
 ) -> Experiment:
     """The recipe with the overrides and options of a command; options win.
+
+    A network takes the place of the recipe's space and has its input and classes.
 
     Raises:
         UserError: as `load_experiment`.
     """
     experiment = load_experiment(reference, overrides or [])
     values = experiment.to_dict()
+    if network is not None:
+        own = experiment.search_space()
+        values["space"] = {
+            "name": network,
+            "settings": {
+                "resolution": own.resolution,
+                "channels": own.input_channels,
+                "classes": own.classes,
+            },
+        }
     if seed is not None:
         values["seed"] = seed
     if data is not None:

@@ -26,7 +26,11 @@ from nas.runs import default_out
 from search_spaces import UserError
 
 SupernetPath = Annotated[
-    Path | None, typer.Option("--supernet", help="Weights or folder; default the run's own.")
+    Path | None,
+    typer.Option(
+        "--supernet",
+        help="Weights or folder of a super-network or trained network; default the run's own.",
+    ),
 ]
 
 
@@ -70,6 +74,21 @@ def search(
     optimizer: Annotated[
         str | None, typer.Option("--optimizer", help="mcd, netadapt, random, nsga2 or tpe.")
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            help="A trained network in place of the recipe's space: timm:NAME, FILE.py:FUNCTION "
+            "or MODULE:FUNCTION.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="Of the network that is fine-tuned: pretrained, or a checkpoint file.",
+        ),
+    ] = None,
     supernet: SupernetPath = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the search; default main.")] = None,
     workers: Annotated[
@@ -106,7 +125,8 @@ def search(
             data=data,
             seed=seed,
             search=search_options(metric, budget, device, table, optimizer)
-            | {"workers": workers, "storage": study},
+            | {"workers": workers, "storage": study, "weights": weights},
+            network=network,
         )
         from nas.steps import search as step
 
@@ -173,15 +193,17 @@ def train(
         folder = out or default_out(recipe)
         from nas.networks import load_architecture
 
-        found = load_architecture(architecture or _only_search(folder), member=member)
+        path = architecture or _only_search(folder)
+        found = load_architecture(path, member=member)
         from nas.steps import train_network
+        from nas.steps.start import member_weights
 
         result = train_network(
             recipe,
             found,
             folder,
             name=name,
-            supernet=supernet,
+            supernet=supernet or member_weights(path, found),
             resume=resume,
             reporter=printer,
         )

@@ -27,6 +27,7 @@ from nas.steps.common import (
     skipped_images,
     start_outputs,
 )
+from nas.steps.start import inherited, start_of
 from nas.steps.teacher import with_teacher
 from nas.tasks.base import Evaluation, Task
 from nas.tasks.registry import open_task
@@ -37,7 +38,6 @@ from nas.weights import (
     Encoder,
     Preparation,
     load_network,
-    load_supernet,
     save_network,
     start_encoder,
 )
@@ -67,7 +67,8 @@ def train_network(
         architecture: of any space whose input and outputs fit the task.
         out: the run folder.
         name: of the folder.
-        supernet: whose weights are inherited where the recipe says so; the run's own by default.
+        supernet: whose weights are inherited where the recipe says so: a super-network, or a
+            trained network that is cut to this one; by default that of `start_of`.
         resume: go on with what is there.
         reporter: shows progress.
 
@@ -91,7 +92,9 @@ def train_network(
         if ranks.on_first(claimed):
             result: dict[str, Any] = ranks.on_first(lambda: read_json(folder / RESULT))
         else:
-            shared = supernet or out / "supernet"
+            shared = None
+            if experiment.train.weights == "inherited":
+                shared = ranks.everywhere(lambda: start_of(experiment, supernet, out))
             result = _train(
                 experiment, architecture, folder, shared, device, ranks, resume, reporter
             )
@@ -102,7 +105,7 @@ def _train(
     experiment: Experiment,
     architecture: Architecture,
     folder: Path,
-    supernet: Path,
+    supernet: Path | None,
     device: torch.device,
     ranks: Ranks,
     resume: bool,
@@ -180,16 +183,15 @@ def _start(
     experiment: Experiment,
     architecture: Architecture,
     task: Task,
-    supernet: Path,
+    supernet: Path | None,
     reporter: Reporter,
 ) -> tuple[CompactNetwork, Encoder | None]:
     """The network as the training begins, and what it was started from."""
     settings, space = experiment.train, space_of(architecture)
     if settings.weights == "inherited":
-        shared = load_supernet(supernet, expected=space)
-        shared.dropout = settings.dropout
-        module = extract(shared, architecture)
+        module = inherited(supernet, architecture, experiment)
         recalibrate(module, task.calibration(experiment.search.recalibration_images, 256))
+        module.dropout = settings.dropout
         return module, None
     if settings.encoder is not None:
         started = Supernet(space, dropout=settings.dropout)

@@ -11,7 +11,8 @@ from nas.progress import SILENT, Reporter
 from nas.runs import RESULT
 from nas.steps.common import encoder_seconds, finish
 from nas.steps.network import train_network
-from nas.steps.search import search
+from nas.steps.search import search, trains_first
+from nas.steps.start import member_weights
 from nas.steps.supernet import train_supernet
 from nas.training.distributed import refuse_ranks
 
@@ -21,21 +22,33 @@ def run(
 ) -> dict[str, Any]:
     """The three steps in turn; ``out/result.json`` sums them up.
 
+    Step 1 is left out where a search by fine-tuning starts from a network that is trained already.
+
     Raises:
         UserError: as the steps.
         Stopped: a signal came; go on with ``resume``.
     """
     refuse_ranks("nas run", "start its steps one by one (docs/imagenet.md)")
-    reporter.say("step 1: the super-network")
-    first = train_supernet(experiment, out, resume=resume, reporter=reporter)
+    first: dict[str, Any] = {}
+    if trains_first(experiment):
+        reporter.say("step 1: the super-network")
+        first = train_supernet(experiment, out, resume=resume, reporter=reporter)
     reporter.say("step 2: the search")
     second = search(experiment, out, resume=resume, reporter=reporter)
     reporter.say("step 3: the discovered network")
-    architecture = load_architecture(out / "search" / "main" / RESULT)
-    third = train_network(experiment, architecture, out, resume=resume, reporter=reporter)
+    found = out / "search" / "main" / RESULT
+    architecture = load_architecture(found)
+    third = train_network(
+        experiment,
+        architecture,
+        out,
+        supernet=member_weights(found, architecture),
+        resume=resume,
+        reporter=reporter,
+    )
     seconds = {
         **encoder_seconds(first, third),
-        "supernet": first["seconds"],
+        **({"supernet": first["seconds"]} if first else {}),
         "search": second["seconds"]["search"],
         "train": third["seconds"],
     }

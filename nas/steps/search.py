@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lut.cost import CostModel
 from nas.config import Experiment, Named, parse_experiment
@@ -17,10 +19,12 @@ from nas.optimizers import Optimizer, Problem, optimizer
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT, claim
 from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
+from nas.search.database import shown
 from nas.steps.common import prepare
+from nas.steps.start import start_network, start_of
 from nas.tasks.registry import open_task
 from nas.training.distributed import refuse_ranks
-from nas.weights import load_network, load_supernet
+from nas.weights import load_supernet
 from search_spaces import UserError, unknown
 
 NAME = "main"
@@ -36,13 +40,14 @@ def search(
     resume: bool = False,
     reporter: Reporter = SILENT,
 ) -> dict[str, Any]:
-    """Step 2: search with a super-network's weights into ``out/search/<name>``.
+    """Step 2: search with trained weights into ``out/search/<name>``.
 
     Args:
         experiment: its ``search`` section says for what.
         out: the run folder.
         name: of the search.
-        supernet: its weights or folder; the run's own by default.
+        supernet: weights or folder of a super-network, or for fine-tuning of a trained network;
+            by default what the recipe says, or the run's own super-network (`start_of`).
         resume: go on with what is there.
         reporter: shows progress.
 
@@ -53,21 +58,16 @@ def search(
     """
     refuse_ranks("nas search", "use --workers N, or nas search --worker on each machine")
     folder = out / "search" / name
-    weights = supernet or out / "supernet"
     problem = problem_of(experiment, reporter)
     optimizer_for(experiment, problem)  # refuses what cannot work before anything is written
     builder_of(experiment)
-    if not weights.exists():
-        raise UserError(
-            f"{weights}: no weights to search with; run nas train-supernet first, or give "
-            "--supernet PATH"
-        )
+    weights = start_of(experiment, supernet, out)
     if claim(folder, experiment, ("supernet", "search"), resume=resume):
         return read_json(folder / RESULT)
     evaluator = evaluator_of(experiment, weights, folder)
     stored = {
         "experiment": experiment.to_dict(),
-        "supernet": str(weights.resolve()),
+        "supernet": None if weights is None else str(weights.resolve()),
         "folder": str(folder.resolve()),
     }
     result = run_search(
@@ -97,12 +97,15 @@ def join(url: str, *, name: str | None = None, reporter: Reporter = SILENT) -> d
     """
 
     def build(stored: Mapping[str, Any]) -> tuple[Optimizer, Evaluator]:
-        experiment = parse_experiment(stored["experiment"], where=url)
-        evaluator = evaluator_of(experiment, Path(stored["supernet"]), Path(stored["folder"]))
+        experiment = parse_experiment(stored["experiment"], where=shown(url))
+        weights = stored["supernet"]
+        evaluator = evaluator_of(
+            experiment, None if weights is None else Path(weights), Path(stored["folder"])
+        )
         return optimizer_for(experiment, problem_of(experiment), evaluator), evaluator
 
     evaluated = join_search(url, build, name=name, reporter=reporter)
-    return {"schema": 1, "study": url, "evaluations": evaluated}
+    return {"schema": 1, "study": shown(url), "evaluations": evaluated}
 
 
 def problem_of(experiment: Experiment, reporter: Reporter = SILENT) -> Problem:
@@ -152,7 +155,7 @@ def optimizer_for(
     return optimizer(section.optimizer, problem, **section.optimizers.get(section.optimizer, {}))
 
 
-def evaluator_of(experiment: Experiment, weights: Path, folder: Path) -> Evaluator:
+def evaluator_of(experiment: Experiment, weights: Path | None, folder: Path) -> Evaluator:
     """The evaluator of an experiment's search, its weights and data read.
 
     Raises:
@@ -160,6 +163,12 @@ def evaluator_of(experiment: Experiment, weights: Path, folder: Path) -> Evaluat
     """
     build, settings = builder_of(experiment)
     return build(experiment, weights, folder, **settings)
+
+
+def trains_first(experiment: Experiment) -> bool:
+    """False for a search by fine-tuning whose recipe brings a trained network."""
+    brings = experiment.traced or experiment.search.weights is not None
+    return not (brings and builder_of(experiment)[0] is fine_tuning)
 
 
 def builder_of(experiment: Experiment) -> tuple[Callable[..., Evaluator], Mapping[str, Any]]:
@@ -174,15 +183,29 @@ def builder_of(experiment: Experiment) -> tuple[Callable[..., Evaluator], Mappin
         raise unknown("evaluator", chosen.name, EVALUATORS)
     build = EVALUATORS[chosen.name]
     known = list(inspect.signature(build).parameters)[3:]
-    for key in chosen.settings:
+    types = get_type_hints(build, include_extras=True)
+    settings = {}
+    for key, value in chosen.settings.items():
         if key not in known:
             raise unknown(f"setting of evaluator {chosen.name}", key, known)
-    return build, chosen.settings
+        try:
+            settings[key] = TypeAdapter(types[key]).validate_python(value)
+        except ValidationError as error:
+            said = error.errors()[0]["msg"]
+            raise UserError(
+                f"evaluator {chosen.name}: {key} = {value!r}: {said[0].lower()}{said[1:]}"
+            ) from None
+    return build, settings
 
 
-def shared_weights(experiment: Experiment, weights: Path, folder: Path) -> Evaluator:
+def shared_weights(experiment: Experiment, weights: Path | None, folder: Path) -> Evaluator:
     """Scores from a super-network, nothing is trained."""
     device = prepare(experiment)
+    if weights is None:
+        raise UserError(
+            f"optimizer {experiment.search.optimizer} scores with a super-network's weights; run "
+            "nas train-supernet first, or set search.evaluator={name: fine_tuning}"
+        )
     return SharedWeights(
         load_supernet(weights, expected=experiment.search_space()),
         open_task(experiment),
@@ -194,26 +217,23 @@ def shared_weights(experiment: Experiment, weights: Path, folder: Path) -> Evalu
 
 def fine_tuning(
     experiment: Experiment,
-    weights: Path,
+    weights: Path | None,
     folder: Path,
     *,
-    steps: int = 500,
-    lr: float = 0.001,
-    momentum: float = 0.9,
-    weight_decay: float = 1e-4,
-    batch_size: int = 128,
-    recalibration_images: int = 0,
+    steps: Annotated[int, Field(ge=0)] = 500,
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001,
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4,
+    batch_size: Annotated[int, Field(ge=1)] = 128,
+    recalibration_images: Annotated[int, Field(ge=0)] = 0,
 ) -> Evaluator:
     """Scores after short fine-tuning; starts from the space's largest network, trained."""
     device = prepare(experiment)
-    space = experiment.search_space()
-    trained = load_network(weights)
-    if trained.architecture != space.largest():
-        raise UserError(f"{weights}: not the largest network of the experiment's space")
+    task = open_task(experiment)
     return FineTuning(
-        trained.module,
-        space,
-        open_task(experiment),
+        start_network(experiment, weights, task, folder),
+        experiment.search_space(),
+        task,
         folder,
         steps=steps,
         lr=lr,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,18 +39,40 @@ def load_model(name: str, *, pretrained: bool = False, classes: int | None = Non
         raise UserError(f"{name}: the number of classes is up to {function}, not to an option")
     if pretrained:
         raise UserError(f"{name}: {function} loads its own weights; published ones are timm's")
-    module = _file(Path(source)) if source.endswith(".py") else _module(source)
-    build = getattr(module, function, None)
-    if build is None:
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise unknown(f"function of {source}", function, known)
-    try:
-        model = build()
-    except Exception as error:
-        raise UserError(f"{name} raised {type(error).__name__}: {error}") from error
+    model = call(name)
     if not isinstance(model, nn.Module):
         raise UserError(f"{name} returned {type(model).__name__}, expected a torch.nn.Module")
     return model
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """The function that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` stands for.
+
+    Raises:
+        UserError: there is none, or importing it failed.
+    """
+    source, _, function = name.rpartition(":")
+    module = _file(Path(source)) if source.endswith(".py") else _module(source)
+    found = getattr(module, function, None)
+    if not callable(found):
+        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise unknown(f"function of {source}", function, known)
+    return found  # type: ignore[no-any-return]
+
+
+def call(name: str, **settings: Any) -> Any:
+    """What the function that ``name`` stands for returns.
+
+    Raises:
+        UserError: as `load_function`, or it raised.
+    """
+    function = load_function(name)
+    try:
+        return function(**settings)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
 def _timm(name: str, pretrained: bool, classes: int | None) -> nn.Module:
