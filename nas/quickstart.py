@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lut.cost import CostModel
 from lut.devices.host import HostDevice
+from nas.baselines import scaled_to, without_bypass
 from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
 from nas.export import export
@@ -22,7 +24,7 @@ from nas.steps import own_version, search, train_network, train_supernet
 from nas.steps.common import encoder_seconds
 from nas.tables import measured_table
 from nas.weights import load_network
-from search_spaces import Architecture, SearchSpace, unknown
+from search_spaces import Architecture, Network, SearchSpace, space_of, unknown
 
 SUFFIX = "_quickstart"
 
@@ -108,7 +110,7 @@ def quickstart(
         },
         "seconds_baselines": trained["scaled"]["seconds"] + trained["largest"]["seconds"],
         "comparison": [
-            _row(role, space, networks[role], trained[role], measured[role], table, files[role])
+            _row(role, networks[role], trained[role], measured[role], table, files[role])
             for role in LABELS
         ]
         + [
@@ -121,21 +123,9 @@ def quickstart(
     return {**result, "report": str(report)}
 
 
-def predicted_ms(space: SearchSpace, architecture: Architecture, table: CostModel) -> float:
+def predicted_ms(table: CostModel, network: Network) -> float:
     """The sum over the network's operations, in milliseconds."""
-    return sum(table.cost(operation) for operation in space.describe(architecture).operations)
-
-
-def scaled_to(space: SearchSpace, milliseconds: float, table: CostModel) -> Architecture:
-    """The uniformly scaled network whose predicted latency is closest.
-
-    Latency is not monotonic in width, so every share is tried.
-    """
-    scaled = {space.scaled(percent / 200) for percent in range(1, 201)}
-    return min(
-        sorted(scaled, key=lambda a: tuple(a.choices.values())),
-        key=lambda a: abs(predicted_ms(space, a, table) - milliseconds),
-    )
+    return sum(table.cost(operation) for operation in network.operations)
 
 
 def measured_ms(files: dict[str, Path]) -> dict[str, float]:
@@ -150,13 +140,14 @@ def measured_ms(files: dict[str, Path]) -> dict[str, float]:
 
 
 def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, float]:
-    """This machine's table for the space; what the cache lacks is measured.
+    """This machine's table for the space and its scaled networks; what the cache lacks is measured.
 
     Returns:
         The table, and the seconds that measuring took.
     """
     started = time.perf_counter()
-    table = measured_table([space], HostDevice(), reporter=reporter)
+    spaces = [space, without_bypass(space)]
+    table = measured_table(spaces, HostDevice(), reporter=reporter)
     return table, time.perf_counter() - started
 
 
@@ -167,7 +158,9 @@ def _scaled(
     stored = folder / "train" / "scaled" / "architecture.json"
     if stored.exists():
         return load_architecture(stored)
-    return scaled_to(space, predicted_ms(space, discovered, table), table)
+    return scaled_to(
+        space, partial(predicted_ms, table), predicted_ms(table, space.describe(discovered))
+    )
 
 
 def _seconds_before(folder: Path) -> float:
@@ -191,14 +184,13 @@ def _exported(folder: Path) -> Path:
 
 def _row(
     role: str,
-    space: SearchSpace,
     architecture: Architecture,
     trained: dict[str, Any],
     measured: float,
     table: CostModel,
     file: Path,
 ) -> dict[str, Any]:
-    network = space.describe(architecture)
+    network = space_of(architecture).describe(architecture)
     layers = [
         {
             "name": operation.name,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from search_spaces.architecture import Architecture
 from search_spaces.choices import Choice, Unit, Values
@@ -141,16 +141,19 @@ class SearchSpace:
             values[name] = allowed[source.randrange(len(allowed))]
         return self.architecture(values)
 
-    def scaled(self, share: float) -> Architecture:
+    def scaled(
+        self, share: float, *, kernel: Literal["largest", "smallest"] = "largest"
+    ) -> Architecture:
         """Every width and expansion at the value nearest to ``share`` of its largest, at least
-        the smallest above 0; kernels at their largest. The field's width multiplier.
+        the smallest above 0; every kernel at its ``kernel``. The field's width multiplier where
+        the space has no bypass connections, which would keep the channels that go.
         """
         values = {}
         for name, choice in self.choices.items():
             allowed = [v for v in choice.values if v > 0]
             target = share * choice.largest
             values[name] = (
-                choice.largest
+                (choice.largest if kernel == "largest" else choice.values[0])
                 if choice.kind == "kernel"
                 else min(allowed, key=lambda v: (abs(v - target), v))
             )

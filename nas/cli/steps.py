@@ -176,10 +176,19 @@ def train(
     member: Annotated[
         int | None, typer.Option("--member", help="Of the search's family, from 0; default best.")
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            help="Train in its place a network of the same cost: scaled, "
+            "scaled-smallest-kernels or pruned.",
+        ),
+    ] = None,
     supernet: SupernetPath = None,
     name: Annotated[
-        str, typer.Option("--name", help="Of the training, for its folder.")
-    ] = "discovered",
+        str | None,
+        typer.Option("--name", help="Of the training; default discovered, or the baseline's."),
+    ] = None,
     overrides: Overrides = None,
     data: Data = None,
     seed: Seed = None,
@@ -194,6 +203,22 @@ def train(
         from nas.networks import load_architecture
 
         path = architecture or _only_search(folder)
+        if baseline is not None:
+            from nas.steps import train_baseline
+
+            result = train_baseline(
+                recipe,
+                baseline,
+                path,
+                folder,
+                member=member,
+                name=name,
+                supernet=supernet,
+                resume=resume,
+                reporter=printer,
+            )
+            printer.result(result, lambda: _trained(result))
+            return
         found = load_architecture(path, member=member)
         from nas.steps import train_network
         from nas.steps.start import member_weights
@@ -202,7 +227,7 @@ def train(
             recipe,
             found,
             folder,
-            name=name,
+            name=name or "discovered",
             supernet=supernet or member_weights(path, found),
             resume=resume,
             reporter=printer,
@@ -211,7 +236,8 @@ def train(
 
 
 def _only_search(folder: Path) -> Path:
-    found = sorted(folder.glob("search/*/result.json"))
+    main = folder / "search" / "main" / "result.json"
+    found = [main] if main.exists() else sorted(folder.glob("search/*/result.json"))
     if len(found) == 1:
         return found[0]
     which = ", ".join(str(f) for f in found) if found else "no search is finished"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from nas.optimizers.schedule import Schedule
 from search_spaces import UserError
 from search_spaces.batch import Matrix, Vector
 
-RULES = ("accuracy", "ratio")
+RULES = ("accuracy", "ratio", "random")
 
 
 @register
@@ -26,12 +27,13 @@ class NetAdapt(Descent):
     without bypass connections; the evaluator that belongs to it is `FineTuning`.
 
     Args:
-        problem: space, metrics, budgets and seed (nothing is drawn at random).
+        problem: space, metrics, budgets and seed (of the rule ``random``; nothing else is drawn).
         initial_reduction: the first step, as a fraction of the largest network's resource.
         decay: how the steps shrink. The official 0.025 and 0.96 end at 37.5 % at best.
         iterations: refuse a budget that needs more iterations than this.
         rule: ``accuracy``, the paper's: the best score wins; ``ratio``, the official code's: the
-            smallest (ΔAcc + 1e-6)/(ΔRes + 1e-5), in the units of score and descended metric.
+            smallest (ΔAcc + 1e-6)/(ΔRes + 1e-5), in the units of score and descended metric;
+            ``random``, a baseline: one of the proposals is drawn, and only that is evaluated.
         multiple: widths that are tried.
     """
 
@@ -104,10 +106,13 @@ class NetAdapt(Descent):
                 + "; no single channel group reaches it: lower initial_reduction "
                 + "or raise the budget"
             )
+        if self.rule == "random":
+            source = random.Random(f"netadapt/{self.problem.seed}/{self.iteration}")
+            return [source.choice(found)]
         return found
 
     def _select(self, results: Sequence[Result]) -> Result | None:
-        if self.rule == "accuracy" or self.iteration == 0:
+        if self.rule != "ratio" or self.iteration == 0:
             return super()._select(results)
         last, metric = self.family[-1], self.problem.metrics[0].name
         sign = 1.0 if self.problem.higher_is_better else -1.0

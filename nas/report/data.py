@@ -189,6 +189,14 @@ def load_run(path: Path) -> Run:
         compared += tuple(replace(row, role="other") for row in rows)
     else:
         compared = tuple(_trained(file, data, searches) for file, data in trained)
+        if any(row.label == "discovered" for row in compared):
+            # by its name; then what else was trained is not
+            compared = tuple(
+                replace(row, role="other")
+                if row.role == "discovered" and row.label != "discovered"
+                else row
+                for row in compared
+            )
     seconds = _all_seconds(top, supernet, searches, [data for _, data in trained])
     if not (compared or searches or seconds):
         raise UserError(f"{path}: no result of a run in here; a report needs a result.json")
@@ -302,7 +310,7 @@ def _trained(path: Path, data: Mapping[str, Any], searches: Sequence[Search]) ->
             metrics = {**member.metrics, **metrics}
     name = path.parent.name
     role = _role({"label": name})
-    if role == "other" and architecture is not None:
+    if role == "other" and architecture is not None and "baseline" not in data:
         role = "discovered"
     macs, params = metrics.get("macs"), metrics.get("params")
     if architecture is not None and (macs is None or params is None):

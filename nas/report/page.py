@@ -239,7 +239,8 @@ def _architectures(run: Run, *, several: bool) -> str:
     row = run.row("scaled")
     compared: Architecture | None = None
     if row is not None and row.architecture is not None:
-        same = row.architecture.space_fingerprint == space.fingerprint
+        # of the same units; without bypass or at another width it is of another space
+        same = all(name in row.architecture for name in space.choices)
         compared = row.architecture if same else None
     title = "Filters kept" + (f": {run.name}" if several else "")
     gone = removed(space, architecture)

@@ -4,6 +4,7 @@ Each writes its own folder (``config.yaml``, ``result.json``, weights, TensorBoa
 checkpoints) and returns what its ``result.json`` holds.
 """
 
+from nas.steps.baseline import train_baseline
 from nas.steps.common import own_version
 from nas.steps.network import evaluate_network, train_network
 from nas.steps.run import run
@@ -16,6 +17,7 @@ __all__ = [
     "own_version",
     "run",
     "search",
+    "train_baseline",
     "train_network",
     "train_supernet",
 ]

@@ -59,6 +59,7 @@ def train_network(
     supernet: Path | None = None,
     resume: bool = False,
     reporter: Reporter = SILENT,
+    beside: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Step 3: train one network into ``out/train/<name>`` and score it on the test split.
 
@@ -71,6 +72,7 @@ def train_network(
             trained network that is cut to this one; by default that of `start_of`.
         resume: go on with what is there.
         reporter: shows progress.
+        beside: further fields of its result.
 
     Raises:
         UserError: as `train_supernet`; the folder was used for another architecture.
@@ -96,7 +98,15 @@ def train_network(
             if experiment.train.weights == "inherited":
                 shared = ranks.everywhere(lambda: start_of(experiment, supernet, out))
             result = _train(
-                experiment, architecture, folder, shared, device, ranks, resume, reporter
+                experiment,
+                architecture,
+                folder,
+                shared,
+                device,
+                ranks,
+                resume,
+                reporter,
+                beside or {},
             )
     return result
 
@@ -110,6 +120,7 @@ def _train(
     ranks: Ranks,
     resume: bool,
     reporter: Reporter,
+    beside: Mapping[str, Any],
 ) -> dict[str, Any]:
     settings = experiment.train
     network = space_of(architecture).describe(architecture)
@@ -172,6 +183,7 @@ def _train(
                 },
                 "loss": finite(test.loss),
                 "history": state.history,
+                **beside,
             },
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -25,7 +25,7 @@ from nas.steps.start import start_network, start_of
 from nas.tasks.registry import open_task
 from nas.training.distributed import refuse_ranks
 from nas.weights import load_supernet
-from search_spaces import UserError, unknown
+from search_spaces import SearchSpace, UserError, unknown
 
 NAME = "main"
 """The name of a search where the user gives none."""
@@ -108,10 +108,17 @@ def join(url: str, *, name: str | None = None, reporter: Reporter = SILENT) -> d
     return {"schema": 1, "study": shown(url), "evaluations": evaluated}
 
 
-def problem_of(experiment: Experiment, reporter: Reporter = SILENT) -> Problem:
+def problem_of(
+    experiment: Experiment, reporter: Reporter = SILENT, *, beside: Sequence[SearchSpace] = ()
+) -> Problem:
     """The metrics and absolute budgets of an experiment's search.
 
     This machine's own table is measured where the cache lacks it.
+
+    Args:
+        experiment: its space and its ``search`` section.
+        reporter: shows the progress of measuring.
+        beside: further spaces whose networks the metrics are to price.
 
     Raises:
         UserError: an unknown metric, device or unit, or a table that misses an operation.
@@ -131,7 +138,7 @@ def problem_of(experiment: Experiment, reporter: Reporter = SILENT) -> Problem:
             from nas.tables import measured_table
 
             # what the cache holds is not measured again
-            return measured_table([space], HostDevice(), reporter=reporter)
+            return measured_table([space, *beside], HostDevice(), reporter=reporter)
         return open_cost_model(named, None, space=space)
 
     metrics = tuple(

@@ -9,9 +9,9 @@ import torch
 import lut
 import nas.quickstart
 from lut.cost import DeviceInfo
-from nas.quickstart import predicted_ms, quickstart, scaled_to
+from nas.quickstart import quickstart
 from nas.weights import load_network
-from search_spaces import UserError, space
+from search_spaces import UserError
 
 SHORT = [
     "supernet.epochs=1",
@@ -81,15 +81,6 @@ def test_from_data_to_files_and_a_report_and_on_from_there(tmp_path, made_up):
     with pytest.raises(UserError, match="different experiment"):
         quickstart(overrides=SHORT, seed=4, out=out)
     assert json.loads((out / "result.json").read_text())["seed"] == 3
-
-
-def test_the_scaled_network_is_the_closest_of_all_shares():
-    tiny, table = space("mobilenet_v3_tiny", resolution=16, channels=1), MadeUpTable()
-    every = [predicted_ms(tiny, tiny.scaled(s / 200), table) for s in range(1, 201)]
-    for wanted in (0.0, np.median(every), max(every), 1e3):
-        found = scaled_to(tiny, float(wanted), table)
-        gap = abs(predicted_ms(tiny, found, table) - wanted)
-        assert gap == pytest.approx(min(abs(ms - wanted) for ms in every))
 
 
 def test_unknown_tasks_and_keys_are_refused(tmp_path):

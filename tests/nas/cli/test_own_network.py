@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from nas.cli import main
+from nas.report.data import load_run
 from nas.weights import load_network
 
 MODEL = """
@@ -179,6 +180,55 @@ def test_the_start_may_be_trained_by_this_project(capfd):
     assert "not the largest" in refused(
         capfd, "search", stored, "--name=last", "--supernet=runs/mine/train/small"
     )
+
+
+def test_baselines_of_the_same_cost_land_in_the_same_report(capfd):
+    found = call(capfd, "search", "mine.yaml")
+    wanted = found["best"]["metrics"]["macs"]
+    call(capfd, "train", "mine.yaml")
+    for kind, weights in (("pruned", "inherited"), ("scaled", "scratch")):
+        trained = call(capfd, "train", "mine.yaml", f"--baseline={kind}")
+        assert trained["weights"] == weights
+        assert trained["macs"] == pytest.approx(wanted, rel=0.25)  # few widths
+    drawn = [f"--set=search.optimizers.netadapt.{s}" for s in ("rule=random", "multiple=8")]
+    call(capfd, "search", "mine.yaml", *drawn, "--name=random")
+    source = "--architecture=runs/mine/search/random"
+    call(capfd, "train", "mine.yaml", source, "--name=random")
+    rows = {row.label: row.role for row in load_run(Path("runs/mine")).compared}
+    assert rows == {
+        "discovered": "discovered",
+        "pruned": "other",
+        "random": "other",
+        "scaled": "scaled",
+    }
+    assert "did you mean 'scaled'" in refused(capfd, "train", "mine.yaml", "--baseline=scale")
+
+
+def test_pruning_keeps_the_filters_of_the_largest_norm(capfd):
+    """With no step of training the pruned network is a part of the one it started from."""
+    call(capfd, "search", "mine.yaml", "--budget=45%")
+    call(
+        capfd,
+        *("train", "mine.yaml", "--baseline=pruned"),
+        *("--set=train.lr=1e-12", "--set=train.weight_decay=0"),
+    )
+    start = load_network(Path("runs/mine/search/main/start.safetensors")).module
+    small = load_network(Path("runs/mine/train/pruned")).module
+    name = next(o.name for o in small.network.operations if o.type == "conv")
+    whole, kept = (n.layer(name).conv.weight.flatten(1) for n in (start, small))
+    assert len(kept) < len(whole)
+    largest = whole.norm(dim=1).sort(descending=True).values[: len(kept)]
+    assert torch.allclose(kept.norm(dim=1).sort(descending=True).values, largest, rtol=1e-4)
+
+
+def test_several_groups_an_iteration_with_a_trained_network(capfd):
+    found = call(
+        capfd,
+        *("search", "mine.yaml", "--optimizer=mcd"),
+        "--set=search.optimizers.mcd={iterations: 2, samples: 3, layers: 2, tolerance: 0.1}",
+    )
+    assert found["optimizer"] == "mcd" and found["best"] is not None
+    assert Path("runs/mine/search/main/weights/1.safetensors").is_file()
 
 
 def test_a_space_of_the_users_own_goes_by_its_file(capfd):

@@ -4,6 +4,8 @@ a has 64 filters, b has 64; latency = a/8 + a·b/256 + b/16, but a = 48 takes 9 
 The largest network costs 8 + 16 + 4 = 28. The first step is 10 % of it, 2.8, and decays by 0.9.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from nas.optimizers import NetAdapt, Result, optimizer
@@ -58,6 +60,22 @@ def test_the_ratio_rule_weighs_what_was_saved():
 
     assert winner("accuracy") == 0
     assert winner("ratio") == 1
+
+
+def test_random_proposals_are_those_of_the_descent():
+    def family(seed):
+        problem = replace(two_layer_problem(14.0), seed=seed)
+        netadapt = NetAdapt(problem, initial_reduction=0.1, decay=0.9, rule="random")
+        full = NetAdapt(problem, initial_reduction=0.1, decay=0.9)
+        while not netadapt.done:
+            (only,) = netadapt.ask()
+            assert only in full.ask()
+            tell(netadapt, {only.slot: 50.0})
+            tell(full, {c.slot: 1.0 if c.slot == only.slot else 0.0 for c in full.ask()})
+        return [m.slot for m in netadapt.family]
+
+    assert family(0) == family(0)
+    assert len({tuple(family(seed)) for seed in range(8)}) > 1
 
 
 def test_a_proposal_that_failed_is_dropped():

@@ -1,0 +1,72 @@
+"""Step 3 for a network that a search's result is held against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.baselines import BASELINES, baseline, without_bypass
+from nas.config import Experiment, load_experiment, with_overrides
+from nas.networks import load_architecture
+from nas.progress import SILENT, Reporter
+from nas.runs import stored_config
+from nas.steps.network import train_network
+from nas.steps.search import problem_of
+from nas.steps.start import member_weights
+from search_spaces import space_of, unknown
+
+
+def train_baseline(
+    experiment: Experiment,
+    kind: str,
+    searched: Path,
+    out: Path,
+    *,
+    member: int | None = None,
+    name: str | None = None,
+    supernet: Path | None = None,
+    resume: bool = False,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """Train a baseline that costs what a search's network costs into ``out/train/<name>``.
+
+    Args:
+        experiment: its ``train`` section says how; where the weights come from is the baseline's.
+        kind: one of `nas.baselines.BASELINES`.
+        searched: folder or result of the search; its metric is the cost.
+        out: the run folder.
+        member: of the search's family; by default its best.
+        name: of the training; the baseline's by default.
+        supernet: whose weights are pruned; by default what the search started from.
+        resume: go on with what is there.
+        reporter: shows progress.
+
+    Raises:
+        UserError: no such baseline or search; as `train_network`.
+        Stopped: a signal came, the checkpoint is written.
+    """
+    if kind not in BASELINES:
+        raise unknown("baseline", kind, BASELINES)
+    weights = BASELINES[kind][0]
+    found = load_architecture(searched, member=member)
+    space = space_of(found)
+    config = load_experiment(stored_config(searched))
+    metric = problem_of(config, reporter, beside=[without_bypass(space)]).metrics[0]
+    wanted = metric.of(space.describe(found))
+    architecture = baseline(kind, space, metric.of, wanted)
+    cost = metric.of(space_of(architecture).describe(architecture))
+    reporter.say(f"{kind}: {metric.name} {cost:.4g} {metric.unit}, wanted {wanted:.4g}")
+    if weights == "inherited" and supernet is None:
+        # iteration 0 of a search by fine-tuning is the network that it started from
+        supernet = member_weights(searched, space.largest())
+    return train_network(
+        with_overrides(experiment, [f"train.weights={weights}"]),
+        architecture,
+        out,
+        name=name or kind,
+        supernet=supernet,
+        resume=resume,
+        reporter=reporter,
+        beside={"baseline": {"kind": kind, "of": str(searched), "metric": metric.name}}
+        | ({"latency_predicted_ms": cost} if metric.name.startswith("latency") else {}),
+    )
