@@ -58,6 +58,8 @@ def image_folder(
     cutmix: float = 0.0,
     crop_share: float = 0.875,
     interpolation: str = "bicubic",
+    mean: Sequence[float] = IMAGENET_DEFAULT_MEAN,
+    std: Sequence[float] = IMAGENET_DEFAULT_STD,
     corrupt_limit: int = 100,
 ) -> ImageFolder:
     """Images below ``data``, augmented by timm in training.
@@ -85,6 +87,8 @@ def image_folder(
         cutmix: alpha of CutMix (Yun et al., 2019); 0 off.
         crop_share: of the shorter side in evaluation.
         interpolation: of resizing.
+        mean: of the three channels, 0 to 1; what pretrained weights were trained with.
+        std: likewise.
         corrupt_limit: images that cannot be decoded are skipped and named; more end the run.
 
     Raises:
@@ -94,6 +98,8 @@ def image_folder(
         raise UserError("task image_folder needs a folder of images: --data PATH or task.data")
     if channels != 3:
         raise UserError(f"task image_folder has 3 channels, the space asks for {channels}")
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise UserError(f"task image_folder: mean = {mean}, std = {std}: three numbers each")
     train, test = _datasets(source, data, train_split, test_split)
     labels = _names(train)
     check_classes("image_folder", len(labels), classes)
@@ -140,6 +146,8 @@ def image_folder(
         mixing=mixing,
         erase=erase,
         corrupt_limit=corrupt_limit,
+        mean=tuple(mean),
+        std=tuple(std),
     )
 
 
