@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from nas.cli import main
+
 PAGE = Path(__file__).parents[3] / "docs" / "own-network.md"
 
 
@@ -21,16 +25,50 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_from_describe_to_tflite_outside_the_project(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
-    (tmp_path / "my_network.py").write_text(blocks[0])
-    (tmp_path / "shrink.py").write_text(blocks[1])
-    nas = (sys.executable, "-m", "nas")
-    described = json.loads(
-        run(tmp_path, *nas, "describe", "my_network.py:build", "--resolution", "32", "--json")
-    )
-    printed = run(tmp_path, sys.executable, "shrink.py")
-    assert f"of {described['macs']:,} MACs" in printed
-    exported = json.loads(run(tmp_path, *nas, "export", "small", "--format", "tflite", "--json"))
-    assert exported["macs"] <= described["macs"] / 2
-    assert (tmp_path / "small" / "network.tflite").read_bytes()[4:8] == b"TFL3"
+NAS = (sys.executable, "-m", "nas")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), flags=re.S)
+
+
+def test_from_describe_to_tflite_with_the_pages_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them in order; only MACs in place of the latency, and fewer steps."""
+    (tmp_path / "my_network.py").write_text(blocks("python")[0])
+    (recipe,) = blocks("yaml")
+    for long, short in (
+        ("metric: latency", "metric: macs"),
+        ("epochs: 20", "epochs: 1"),
+        ("epochs: 10", "epochs: 1"),
+        ("steps: 50", "steps: 1"),
+        ("initial_reduction: 0.05", "initial_reduction: 0.2"),
+    ):
+        assert long in recipe
+        recipe = recipe.replace(long, short)
+    (tmp_path / "mine.yaml").write_text(recipe + "threads: 1\naccelerator: cpu\n")
+    commands = [
+        line.partition("#")[0].split()[1:]
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if "mine" in line or "my_network" in line
+    ]
+    assert [c[0] for c in commands] == [
+        *("describe", "train-supernet", "search", "train", "evaluate", "export"),
+        *("train", "train", "report"),
+    ]
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        assert main(command) == 0
+    exported = tmp_path / "runs" / "mine" / "train" / "discovered" / "network.tflite"
+    assert exported.read_bytes()[4:8] == b"TFL3"
+
+
+def test_a_training_loop_of_ones_own(tmp_path: Path) -> None:
+    network, script = blocks("python")[:2]
+    (tmp_path / "my_network.py").write_text(network)
+    (tmp_path / "shrink.py").write_text(script)
+    assert "MACs" in run(tmp_path, sys.executable, "shrink.py")
+    exported = json.loads(run(tmp_path, *NAS, "export", "small", "--format", "tflite", "--json"))
+    assert (tmp_path / "small" / "network.tflite").stat().st_size == exported["bytes"]
