@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import asdict
@@ -27,9 +28,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netadapt"
 
 
-def table_path(info: DeviceInfo, around: Surroundings, folder: Path | None = None) -> Path:
-    """The file of a device's table, one for every kind of surroundings."""
+def table_path(
+    info: DeviceInfo, around: Surroundings, space: str, folder: Path | None = None
+) -> Path:
+    """The file of a device's table: one for the kind of networks, or for the very networks
+    (of the space with this `lut.build.space_key`) that operations were timed behind."""
     kind = "streaming" if around.stream_bytes else "resident"
+    if around.behind:
+        kind = hashlib.sha256(space.encode()).hexdigest()[:8]
     name = f"{info.name}-{info.precision}-{kind}-{device_identity(info)}.json"
     return (folder or cache_folder()) / "tables" / name
 
@@ -45,7 +51,7 @@ def open_cached(path: Path, info: DeviceInfo, around: Surroundings, *, fresh: bo
     empty = Table(
         device=info,
         source="nas lut build",
-        conditions={"method": METHOD, **asdict(around)},
+        conditions={"method": METHOD, **asdict(around), "behind": list(around.behind)},
     )
     if fresh or not path.exists():
         return empty

@@ -3,11 +3,12 @@
 An operation timed alone, again and again, finds weights, input and output in the cache, and
 pays for a call of the runtime. A probe puts it where a network would have it:
 
-- a matrix-vector product streams as many bytes as the rest of a network would, so that the
-  operation's weights and the memory it writes to are as cold as they would be;
 - every input is written just before by a producer that reads next to nothing itself;
 - this is repeated, each time with weights of its own; one corner of every output is kept, so
-  that nothing is left out as unused.
+  that nothing is left out as unused;
+- the caches hold what a network leaves there. A device that can call a whole network before
+  the file does so (`lut.references`). On one that cannot, a matrix-vector product in front of
+  every copy streams as many bytes as the core's private cache has, where networks need more.
 
 The base of an input shape is the same file without the operation, the corners taken of the
 input. The cost of the operation is what its file needs beyond the bases of its inputs, over the
@@ -21,6 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from lut.references import SHARES
 from lut.tflite.lowering import lower, nhwc, random_weights
 from lut.tflite.model import Array, ModelBuilder, pack
 from search_spaces import Operation
@@ -34,23 +36,39 @@ _COLUMNS = 512
 class Surroundings:
     """What a probe imitates; part of a table's conditions.
 
-    ``stream_bytes`` are read before every copy; 0 where a whole network stays in the cache.
+    ``stream_bytes`` are read before every copy, 0 for none; ``behind``: shares of the widths of
+    the networks between whose calls the file is timed, none where the device calls files alone;
+    ``loads``: how often a file is loaded anew and timed.
     """
 
     stream_bytes: int
     copies: int
+    behind: tuple[float, ...] = ()
+    loads: int = 1
 
 
-def surroundings(working_set: int, cache_bytes: int) -> Surroundings:
-    """The surroundings of networks whose weights and widest maps need ``working_set`` bytes.
+def streaming(working_set: int, cache_bytes: int) -> Surroundings:
+    """The surroundings on a device that calls every file alone.
 
-    Where that is more than the private cache, every operation of a network finds its weights
-    outside of it.
+    Args:
+        working_set: bytes of a network's weights and its widest maps. Where that is more than
+            the private cache, every operation finds its weights outside of it.
+        cache_bytes: of the core's private cache, 0 where unknown.
     """
     cache = cache_bytes or 1 << 20
     if working_set > cache:
         return Surroundings(stream_bytes=cache, copies=4)
     return Surroundings(stream_bytes=0, copies=16)
+
+
+def interleaved() -> Surroundings:
+    """The surroundings on a device that calls a network before every turn of files.
+
+    One of the four copies finds the memory of its maps as cold as the first user of it in a
+    network does, the others as later users do. Where a file lies in memory changes its latency
+    by about 2 %, more calls of it do not help; hence two loads.
+    """
+    return Surroundings(stream_bytes=0, copies=4, behind=SHARES, loads=2)
 
 
 def probe(operation: Operation, around: Surroundings) -> bytes:

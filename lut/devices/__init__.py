@@ -1,6 +1,7 @@
 """Devices that measure: this machine, and Android phones over adb."""
 
 from lut.devices.base import (
+    Interleaving,
     Measurement,
     MeasuringDevice,
     Progress,
@@ -10,6 +11,7 @@ from lut.devices.base import (
 )
 
 __all__ = [
+    "Interleaving",
     "Measurement",
     "MeasuringDevice",
     "Progress",

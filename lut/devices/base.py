@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lut.cost import DeviceInfo, Precision
 
@@ -85,6 +85,15 @@ class MeasuringDevice(Protocol):
             UserError: the device is lost, full or does not answer as it should. What
                 ``on_result`` was called with stays valid.
         """
+        ...
+
+
+@runtime_checkable
+class Interleaving(Protocol):
+    """A measuring device that can call one file between the calls of others."""
+
+    def behind(self, network: bytes) -> MeasuringDevice:
+        """The same device, which calls this network before every turn of the files it times."""
         ...
 
 

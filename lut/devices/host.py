@@ -7,6 +7,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,11 @@ class HostDevice:
     """Times files in this process.
 
     A file is run in blocks of calls of about ``block_seconds``; its latency is the median over
-    the blocks. Blocks end early at ``max_blocks``, or once ``seconds`` are used. A block in
-    which this thread lost the core for more than 2 % of the time is measured again. Where other
-    processes were busy meanwhile (they share the outer cache and the memory), a file is measured
-    up to ``retries`` times more and the quietest measurement counts.
+    the blocks. Blocks end early at ``max_blocks``, or once ``seconds`` are used. `behind` another
+    network, files take turns and a block is a single call. A block in which this thread lost the
+    core for more than 2 % of the time is measured again. Where other processes were busy
+    meanwhile (they share the outer cache and the memory), a file is measured up to ``retries``
+    times more and the quietest measurement counts.
 
     Args:
         seconds: measuring time for one file, warm-up not counted.
@@ -55,6 +58,7 @@ class HostDevice:
         self.warm_up = warm_up
         self.retries = retries
         self.cache_bytes = private_cache()
+        self._network: bytes | None = None
 
     def info(self, precision: Precision = "float32") -> DeviceInfo:
         return DeviceInfo(
@@ -75,17 +79,34 @@ class HostDevice:
         on_result: ResultCallback | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> dict[str, Measurement]:
+        names = list(files)
+        network = None if self._network is None else filled(self._network)
+        together = 1 if network is None else _files_a_turn(network)
         results: dict[str, Measurement] = {}
         start = time.monotonic()
-        for done, name in enumerate(files):
-            results[name] = self.time(files[name])
-            if on_result is not None:
-                on_result(name, results[name])
+        for first in range(0, len(names), together):
+            some = names[first : first + together]
+            if network is None:
+                measured = [self.time(files[some[0]])]
+            else:
+                measured = self._quietest(
+                    partial(self._turns, network, [filled(files[name]) for name in some])
+                )
+            for name, measurement in zip(some, measured, strict=True):
+                results[name] = measurement
+                if on_result is not None:
+                    on_result(name, measurement)
             if on_progress is not None:
                 spent = time.monotonic() - start
-                left = spent / (done + 1) * (len(files) - done - 1)
-                on_progress(Progress(done + 1, len(files), left))
+                left = spent / len(results) * (len(names) - len(results))
+                on_progress(Progress(len(results), len(names), left))
         return results
+
+    def behind(self, network: bytes) -> HostDevice:
+        """See `lut.devices.base.Interleaving`."""
+        other = copy(self)
+        other._network = network
+        return other
 
     def time(self, content: bytes) -> Measurement:
         """Time one file.
@@ -93,27 +114,56 @@ class HostDevice:
         Raises:
             UserError: the runtime is missing or refuses the file.
         """
-        interpreter = open_interpreter(content)
-        generator = np.random.default_rng(0)
-        for detail in interpreter.get_input_details():
-            shape, dtype = detail["shape"], np.dtype(detail["dtype"])
-            value: np.ndarray[Any, Any] = generator.random(shape, dtype=np.float32)
-            if dtype.kind in "iu":
-                value = (value * 200 - 100).astype(dtype)
-            interpreter.set_tensor(detail["index"], value)
-        best, quietest = self._run(interpreter.invoke)
-        for _ in range(self.retries):
+        invoke = filled(content)
+        (measured,) = self._quietest(lambda: [self._blocks(invoke)])
+        return measured
+
+    def _quietest(self, measure: Callable[[], list[Measurement]]) -> list[Measurement]:
+        """The measurement during which other processes kept the fewest cores busy."""
+        best: list[Measurement] = []
+        quietest = float("inf")
+        for _ in range(1 + self.retries):
+            before = _load()
+            measured = measure()
+            after = _load()
+            others = (after[0] - before[0]) / max(after[1] - before[1], 1e-3)
+            if others < quietest:
+                best, quietest = measured, others
             if quietest < _BUSY:
                 break
-            again, others = self._run(interpreter.invoke)
-            if others < quietest:
-                best, quietest = again, others
         return best
 
-    def _run(self, invoke: Callable[[], None]) -> tuple[Measurement, float]:
-        """One measurement, and how many cores other processes kept busy meanwhile."""
+    def _turns(
+        self, network: Callable[[], None], files: list[Callable[[], None]]
+    ) -> list[Measurement]:
+        """Single calls of files in turns, each turn behind a call of the network."""
+        clock, own_time = time.perf_counter, time.thread_time
+        calls: list[list[float]] = [[] for _ in files]
+        disturbed: list[list[float]] = [[] for _ in files]
+        patience = clock() + self.seconds * len(files) / 5
+        for turn in range(self.warm_up + _MOST_TURNS):
+            network()
+            for i, invoke in enumerate(files):
+                own = own_time()
+                begin = clock()
+                invoke()
+                end = clock()
+                waited = (end - begin) - (own_time() - own)
+                if turn >= self.warm_up:
+                    kept = waited < 0.02 * (end - begin) + _CLOCK
+                    (calls if kept else disturbed)[i].append((end - begin) * 1e3)
+            if turn - self.warm_up + 1 >= _FEWEST_TURNS and clock() > patience:
+                break
+        results = []
+        for kept_calls, lost in zip(calls, disturbed, strict=True):
+            if len(kept_calls) < self.min_blocks:
+                kept_calls = sorted(kept_calls + lost)[: self.min_blocks]
+            results.append(_summary(kept_calls))
+        return results
+
+    def _blocks(self, invoke: Callable[[], None]) -> Measurement:
+        """Blocks of calls of one file."""
         clock = time.perf_counter
-        before = _load()
         begin = clock()
         for _ in range(self.warm_up):
             begin = clock()
@@ -138,11 +188,33 @@ class HostDevice:
                 break
         if len(blocks) < self.min_blocks:
             blocks = sorted(blocks + disturbed)[: self.min_blocks]
-        low, _, high = statistics.quantiles(blocks, n=4)
-        after = _load()
-        others = (after[0] - before[0]) / max(after[1] - before[1], 1e-3)
-        return Measurement(statistics.median(blocks), (high - low) / 2, len(blocks)), others
+        return _summary(blocks)
 
+
+def _summary(blocks: list[float]) -> Measurement:
+    low, middle, high = statistics.quantiles(blocks, n=4)
+    return Measurement(middle, (high - low) / 2, len(blocks))
+
+
+def _files_a_turn(network: Callable[[], None]) -> int:
+    """One for every millisecond that the network takes: long networks shall not take most of
+    the time, and after short ones the files themselves would fill the caches."""
+    taken = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        network()
+        taken.append(time.perf_counter() - begin)
+    return min(max(round(min(taken) * 1e3), 1), _MOST_FILES)
+
+
+_MOST_FILES = 12
+"""Files that take turns."""
+
+_FEWEST_TURNS = 14
+"""Calls of every file however long they take."""
+
+_MOST_TURNS = 30
+"""Calls of a file after which it is enough."""
 
 _BUSY = 0.25
 """Cores that others may keep busy during a measurement."""
@@ -162,6 +234,24 @@ def _load() -> tuple[float, float]:
 
 _CLOCK = 5e-6
 """Seconds that reading the two clocks may take."""
+
+
+def filled(content: bytes) -> Callable[[], None]:
+    """What calls a file, its inputs filled with small random numbers.
+
+    Raises:
+        UserError: the runtime is missing or refuses the file.
+    """
+    interpreter = open_interpreter(content)
+    generator = np.random.default_rng(0)
+    for detail in interpreter.get_input_details():
+        shape, dtype = detail["shape"], np.dtype(detail["dtype"])
+        value: np.ndarray[Any, Any] = generator.random(shape, dtype=np.float32)
+        if dtype.kind in "iu":
+            value = (value * 200 - 100).astype(dtype)
+        interpreter.set_tensor(detail["index"], value)
+    invoke: Callable[[], None] = interpreter.invoke
+    return invoke
 
 
 def open_interpreter(content: bytes, **options: Any) -> Any:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lut.build import build_table, measure_entries
+from lut.build import build_table
 from lut.cost import CostModel
 from lut.coverage import reachable
 from lut.devices.host import HostDevice
+from lut.entries import measure_entries
+from lut.interpolation import Axis, Weighted, corners
 from lut.probes import Surroundings
-from lut.signature import operation_of
+from lut.references import References
+from lut.signature import Family, Widths
 from lut.table import Table
 from lut.validate import compare, validate
 from search_spaces import Additive, Architecture, SearchSpace, space
@@ -92,27 +96,34 @@ TIMED_MS = 0.005
 def interpolated(
     searched: SearchSpace, table: Table, device: HostDevice, count: int, seed: int
 ) -> dict[str, Any]:
-    """The error of interpolation: operations that the table does not hold are measured."""
+    """The error of interpolation: operations that the table does not hold are measured.
+
+    The entries around them are measured again in the same turns, so that the drift of the
+    machine since the table was built is left out.
+    """
     source = random.Random(seed)
-    missing = [
-        (family, widths)
-        for family, members in reachable([searched]).items()
-        for widths in sorted(members)
-        if widths not in table.families[family]
-    ]
-    families = sorted({family for family, _ in missing}, key=str)
-    members = {f: [w for g, w in missing if g == f] for f in families}
+    reached = reachable([searched])
+    missing = {
+        family: [widths for widths in sorted(members) if widths not in table.families[family]]
+        for family, members in reached.items()
+    }
+    families = sorted((family for family in missing if missing[family]), key=str)
     drawn = [source.choice(families) for _ in range(count)]  # every family alike
-    todo = sorted({(f, source.choice(members[f])) for f in drawn}, key=str)
+    left_out = sorted({(f, source.choice(missing[f])) for f in drawn}, key=str)
+    around_them = {
+        (family, point) for family, widths in left_out for point, _ in _cell(table, family, widths)
+    }
     measured = Table(device=table.device, source="lut-accuracy", conditions=table.conditions)
-    around = Surroundings(
-        stream_bytes=table.conditions["stream_bytes"], copies=table.conditions["copies"]
-    )
-    measure_entries(measured, todo, device, around)
-    pairs = [
-        (table.cost(operation_of(family, widths)), measured.families[family][widths].value)
-        for family, widths in todo
-    ]
+    around = Surroundings(**{f.name: table.conditions[f.name] for f in fields(Surroundings)})
+    todo = sorted({*left_out, *around_them}, key=str)
+    measure_entries(measured, todo, device, around, References(searched, reached))
+    pairs = []
+    for family, widths in left_out:
+        between = sum(
+            share * measured.families[family][point].value
+            for point, share in _cell(table, family, widths)
+        )
+        pairs.append((between, measured.families[family][widths].value))
     large = [abs(a / b - 1) for a, b in pairs if b >= TIMED_MS]
     small = [abs(a - b) for a, b in pairs if b < TIMED_MS]
     return {
@@ -123,6 +134,15 @@ def interpolated(
         "operations_below": len(small),
         "median_difference_below_ms": float(np.median(small)) if small else 0.0,
     }
+
+
+def _cell(table: Table, family: Family, widths: Widths) -> Weighted:
+    """The entries that the table interpolates between for these widths."""
+    points = table.families[family]
+    axes = [Axis((w[i] for w in points), period) for i, period in enumerate(table.periods[family])]
+    cell = corners(axes, widths)
+    assert cell is not None, (family, widths)
+    return cell
 
 
 def _band(points: list[Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from lut.cache import cache_folder, cached_tables
 from lut.cost import DeviceInfo
 from lut.coverage import plan, reachable
 from lut.devices.base import Measurement, Progress
-from lut.probes import surroundings
+from lut.probes import streaming
+from lut.references import SHARES, References
 from lut.signature import signature
 from lut.tflite import write_operation
 from lut.tflite.model import unpack
@@ -67,6 +68,19 @@ class Bench:
         return results
 
 
+class Turns(Bench):
+    """A test bench that can call a network between files."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.networks = {}
+
+    def behind(self, network):
+        one = Turns()
+        one.measured = self.networks.setdefault(price(network), [])
+        return one
+
+
 @pytest.fixture
 def tiny():
     return space("mobilenet_v3_tiny", resolution=16, multiplier=0.25)
@@ -77,10 +91,10 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NAS_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("cache_bytes", [1 << 14, 32 << 20])
-def test_costs_are_those_of_the_operation_alone(tiny, cache_bytes):
+@pytest.mark.parametrize("device", [Bench(1 << 14), Bench(32 << 20), Turns()])
+def test_costs_are_those_of_the_operation_alone(tiny, device):
     """Calls, producers, streams and corners drop out, whatever the surroundings."""
-    table = build_table([tiny], Bench(cache_bytes))
+    table = build_table([tiny], device)
     largest = tiny.describe(tiny.largest())
     for operation in largest.operations:
         alone = price(write_operation(operation)) - CALL_MS
@@ -104,6 +118,30 @@ def test_what_can_be_reached_is_what_networks_have(name):
         for operation in searched.describe(architecture).operations:
             family, widths = signature(operation)
             assert widths in found[family], operation
+
+
+def test_operations_are_timed_behind_networks_as_wide_as_themselves(tiny):
+    device = Turns()
+    build_table([tiny], device)
+    references = References(tiny, reachable([tiny]))
+    prices = [price(references.network(share)) for share in SHARES]
+    assert prices[0] in device.networks
+    assert set(device.networks) <= set(prices)
+    largest = [signature(o) for o in tiny.describe(tiny.largest()).operations]
+    assert {references.share(*entry) for entry in largest if entry[0].groups == "depthwise"} == {1}
+    smallest = [signature(o) for o in tiny.describe(tiny.smallest()).operations]
+    assert min(references.share(*entry) for entry in smallest) < 0.25
+
+
+def test_spaces_of_one_table_are_timed_behind_the_same_networks(tiny):
+    other = space("mobilenet_v3_tiny", resolution=24, multiplier=0.25)
+    device = Turns()
+    both = build_table([tiny, other], device)
+    references = References(tiny, reachable([tiny, other]))
+    assert set(device.networks) <= {price(references.network(share)) for share in SHARES}
+    assert open_cost_model("bench", space=other).identity == both.identity
+    build_table([other], Turns())  # behind networks of its own: another table
+    assert len(cached_tables()) == 2
 
 
 def test_a_grid_is_measured_and_not_every_width():
@@ -172,7 +210,7 @@ def test_a_cached_table_is_opened_by_the_devices_name(tiny):
 
 def test_small_networks_keep_their_weights_in_the_cache(tiny):
     small = working_set(tiny.describe(tiny.smallest()))
-    assert surroundings(small, 2 << 20).stream_bytes == 0
+    assert streaming(small, 2 << 20).stream_bytes == 0
     large = space("mobilenet_v3")
     needed = working_set(large.describe(large.largest()))
-    assert surroundings(needed, 2 << 20).stream_bytes == 2 << 20
+    assert streaming(needed, 2 << 20).stream_bytes == 2 << 20
