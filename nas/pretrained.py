@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nas.tracing import Weights, load_model, space_from_model
-from search_spaces import Network, Operation, SearchSpace, UserError, names, space
+from search_spaces import Network, Operation, SearchSpace, UserError, names
+from search_spaces import space as registered
 from supernet.compact import layer_key
 
 TIMM = {
@@ -27,6 +28,10 @@ TIMM = {
     "mobilenet_v3_small": "mobilenetv3_small",
 }
 """Our reference network → timm's, without the width."""
+
+COMPARED = 64
+"""Pixels below which networks are compared at these: weights do not depend on the resolution, and
+on maps of one pixel pooling is lost from a trace."""
 
 WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 """Keys under which training scripts keep the weights in a checkpoint."""
@@ -67,7 +72,9 @@ def open_network(
     file = None if weights == "pretrained" else weights
     if name in names():
         given = {"resolution": resolution, "classes": classes}
-        found = space(name, **{key: value for key, value in given.items() if value is not None})
+        found = registered(
+            name, **{key: value for key, value in given.items() if value is not None}
+        )
         if weights is None:
             raise UserError(f"{name} has no weights of its own; give pretrained or a checkpoint")
         return found, load_pretrained(found, file)
@@ -93,6 +100,10 @@ def load_pretrained(
         UserError: no such weights, or weights of another architecture; what differs is named.
     """
     name = timm_name(space)
+    compared = space
+    if space.resolution < COMPARED:
+        settings = {**space.settings, "classes": space.classes, "resolution": COMPARED}
+        compared = registered(space.name, **settings)
     tensors = None if file is None else read_checkpoint(file)
     classes = None
     if tensors is not None and "classifier.bias" in tensors:
@@ -102,9 +113,9 @@ def load_pretrained(
         assert file is not None
         fill(model, tensors, f"{file} for {name}")
     source, weights = space_from_model(
-        model, space.resolution, channels=space.input_channels, name=name
+        model, compared.resolution, channels=space.input_channels, name=name
     )
-    return transfer(source, weights, space, new_classifier=new_classifier)
+    return transfer(source, weights, compared, new_classifier=new_classifier)
 
 
 def transfer(

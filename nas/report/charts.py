@@ -50,7 +50,7 @@ def tradeoff_svg(
 ) -> str | None:
     """Score against one metric: every search's family and the compared networks.
 
-    The family is scored by the shared weights on the hold-out split, the compared networks after
+    The family is scored during the search on the hold-out split, the compared networks after
     their own training; lines and filled marks keep the two apart.
 
     Args:

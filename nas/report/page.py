@@ -222,7 +222,7 @@ def _tradeoff(runs: Sequence[Run]) -> str:
     note = ""
     if families and any(row.score is not None for run in runs for row in run.compared):
         note = (
-            "The line is the family that the search found, scored with shared weights on the "
+            "The line is the family that the search found, scored during the search on the "
             "hold-out split. Filled marks are networks after their own training."
         )
     body = _key([*families, *_role_keys(runs)]) + drawn[0]

@@ -53,7 +53,12 @@ def train_baseline(
     config = load_experiment(stored_config(searched))
     metric = problem_of(config, reporter, beside=[without_bypass(space)]).metrics[0]
     wanted = metric.of(space.describe(found))
-    architecture = baseline(kind, space, metric.of, wanted)
+    stored = out / "train" / (name or kind) / "architecture.json"
+    if resume and stored.exists():
+        # a table that was measured anew must not change it
+        architecture = load_architecture(stored)
+    else:
+        architecture = baseline(kind, space, metric.of, wanted)
     cost = metric.of(space_of(architecture).describe(architecture))
     reporter.say(f"{kind}: {metric.name} {cost:.4g} {metric.unit}, wanted {wanted:.4g}")
     if weights == "inherited" and supernet is None:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from nas.pretrained import TIMM, load_pretrained, timm_name
+from nas.pretrained import TIMM, load_pretrained, open_network, timm_name
 from nas.tracing import load_model
 from search_spaces import UserError, space
 from supernet import CompactNetwork, Supernet
@@ -50,6 +50,23 @@ def test_outputs_equal_timms(name: str, width: float, bypass: bool, tmp_path: Pa
         expected = model(x)
         for module in (network, supernet):
             assert (module(x) - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_weights_fit_maps_of_one_pixel(tmp_path: Path) -> None:
+    """At 32 px the last map is one pixel, where pooling and gates look like nothing."""
+    for name in ("mobilenet_v2", "mobilenet_v3_small"):
+        ours = space(name, resolution=32, classes=10)
+        model = timm_model(timm_name(ours), classes=10)
+        file = tmp_path / f"{name}.safetensors"
+        save_file(model.state_dict(), file)
+        _, traced = open_network(f"timm:{timm_name(ours)}", resolution=32, classes=10, weights=file)
+        assert traced
+        network = CompactNetwork(ours.describe(ours.largest())).eval()
+        network.load_state_dict(load_pretrained(ours, file))
+        x = torch.randn(2, 3, 32, 32)
+        with torch.no_grad():
+            expected = model(x)
+            assert (network(x) - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 def test_training_checkpoints_are_unwrapped_and_classifiers_replaced(tmp_path: Path) -> None:

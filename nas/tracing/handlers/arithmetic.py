@@ -55,6 +55,11 @@ def mul(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
         reader.append(fx, Multiply(name=reader.path(fx, "multiply"), inputs=(x.name, y.name)))
         return
     product = _activated(reader, x, y)
+    shapes = [reader.shapes[value.name] for value in (x, y)]
+    if product is None and x != y and shapes[0] == shapes[1] == (shapes[0][0], 1, 1):
+        # a map of one pixel and its gate
+        reader.append(fx, Multiply(name=reader.path(fx, "multiply"), inputs=(x.name, y.name)))
+        return
     if product is None:
         raise UnsupportedError(
             f"product of {show(reader.shapes[x.name])} and {show(reader.shapes[y.name])}; "
