@@ -174,7 +174,7 @@ def test_the_start_may_be_trained_by_this_project(capfd):
     assert found["best"]["metrics"]["macs"] <= 0.75 * found["family"][0]["metrics"]["macs"]
     trained = call(capfd, "train", stored, "--architecture=runs/mine/search/main", "--member=0")
     assert trained["macs"] == found["family"][0]["metrics"]["macs"]
-    again = call(capfd, "search", stored, "--name=again", "--supernet=runs/mine/train/discovered")
+    again = call(capfd, "search", stored, "--name=again", "--weights=runs/mine/train/discovered")
     assert again["best"]["metrics"]["macs"] <= 0.75 * trained["macs"]
     call(capfd, "train", stored, "--architecture=runs/mine/search/main", "--name=small")
     assert "not the largest" in refused(
