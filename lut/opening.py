@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lut.cost import CostModel, Precision
-from search_spaces import SearchSpace, UserError, unknown
+from search_spaces import Operation, SearchSpace, UserError, unknown
 
 
 def open_cost_model(
@@ -14,6 +15,7 @@ def open_cost_model(
     precision: Precision = "float32",
     *,
     space: SearchSpace | None = None,
+    operations: Sequence[Operation] = (),
 ) -> CostModel:
     """The costs of a device or of a table file.
 
@@ -23,7 +25,9 @@ def open_cost_model(
         table: a table file, or a fitted model's file.
         precision: of a measured device's table.
         space: what is to be priced; of several cached tables the one that was built for it is
-            opened, without it the largest.
+            opened.
+        operations: what is to be priced; where no table was built for the space, the largest of
+            those that cover them all is opened, else the largest.
 
     Raises:
         UserError: unknown device, no such table, or a file that is none.
@@ -37,7 +41,7 @@ def open_cost_model(
         raise UserError("name a device (--device) or a table (--table)")
     if device in fitted_names():
         return load_fitted(device)
-    found = _cached(device, precision, space)
+    found = _cached(device, precision, space, operations)
     if found is not None:
         return found
     if device == "host":
@@ -48,7 +52,12 @@ def open_cost_model(
     raise unknown("device", device, [*fitted_names(), "host"])
 
 
-def _cached(device: str, precision: Precision, space: SearchSpace | None) -> CostModel | None:
+def _cached(
+    device: str,
+    precision: Precision,
+    space: SearchSpace | None,
+    operations: Sequence[Operation],
+) -> CostModel | None:
     """The cached table of a measured device; this machine's must be of its present runtime."""
     from lut.build import space_key
     from lut.cache import cached_tables, covered_spaces
@@ -62,7 +71,10 @@ def _cached(device: str, precision: Precision, space: SearchSpace | None) -> Cos
     if device == "host":
         here = HostDevice().info(precision)
         tables = [table for table in tables if table.device == here]
-    if space is not None:
-        built = [table for table in tables if space_key(space) in covered_spaces(table)]
-        tables = built or tables
+    for table in tables:
+        if space is not None and space_key(space) in covered_spaces(table):
+            return table
+    for table in tables:
+        if all(table.covers(operation) for operation in operations):
+            return table
     return tables[0] if tables else None

@@ -140,6 +140,9 @@ class SearchSection(Section):
     """Whose latency: host, or a fitted or imported device; None for host unless ``table``."""
     table: Path | None = None
     """A latency table file in place of ``device``."""
+    resolution: int | None = Field(default=None, ge=1)
+    """Price networks at this resolution in pixels, where they will be used at another one than
+    the super-network was trained at; None for the space's own."""
     recalibration_images: int = Field(default=512, ge=1)
     """Training images for the batch statistics of every candidate."""
     batch_size: int = Field(default=256, ge=1)
@@ -205,6 +208,19 @@ class Experiment(Section):
             return open_space(self.space.name, self.space.settings)
         except TypeError as error:
             raise UserError(f"space.settings: {error}") from None
+
+    def priced_space(self) -> SearchSpace:
+        """The search space at the resolution that the search's metrics are to price.
+
+        Raises:
+            UserError: as `search_space`.
+        """
+        resolution = self.search.resolution
+        if resolution is None:
+            return self.search_space()
+        if self.space.graph is not None:
+            return graph_from_dict({**self.space.graph, "resolution": resolution})
+        return open_space(self.space.name, {**self.space.settings, "resolution": resolution})
 
     @property
     def traced(self) -> bool:

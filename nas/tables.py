@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lut import Table, build_table
+from lut import Table, build_table, open_cost_model
 from lut.cost import CostModel
 from lut.devices import MeasuringDevice, Progress, ProgressCallback
 from lut.fit import read_measurements
@@ -84,21 +84,35 @@ def networks_named(reference: str, count: int, seed: int) -> dict[str, Network]:
 
 def check_on_device(
     reference: str,
-    model: CostModel,
     device: MeasuringDevice,
     *,
+    table: Path | None = None,
     count: int = 20,
     seed: int = 0,
     reporter: Reporter = SILENT,
-) -> Validation:
+) -> tuple[CostModel, Validation]:
     """Sums of look-ups against whole networks measured on the device.
 
+    Args:
+        reference: see `networks_named`.
+        device: where to measure.
+        table: what is checked; default the device's own from the cache.
+        count: networks.
+        seed: of random networks.
+        reporter: shows progress.
+
+    Returns:
+        The table, and how well its sums predict.
+
     Raises:
-        UserError: as `networks_named`; the model lacks an operation; the device is lost.
+        UserError: as `networks_named`; there is no table, or it lacks an operation; the device
+            is lost.
     """
     networks = networks_named(reference, count, seed)
+    operations = [o for network in networks.values() for o in network.operations]
+    model = open_cost_model(device.info("float32").name, table, operations=operations)
     with progress_of(reporter, f"measuring {len(networks)} networks on {device.name}") as show:
-        return validate(networks, model, device, on_progress=show)
+        return model, validate(networks, model, device, on_progress=show)
 
 
 def check_on_measurements(path: Path, model: CostModel) -> Validation:

@@ -140,7 +140,7 @@ class HostDevice:
         clock, own_time = time.perf_counter, time.thread_time
         calls: list[list[float]] = [[] for _ in files]
         disturbed: list[list[float]] = [[] for _ in files]
-        patience = clock() + self.seconds * len(files) / 5
+        patience = clock() + self.seconds * len(files) / 10
         for turn in range(self.warm_up + _MOST_TURNS):
             network()
             for i, invoke in enumerate(files):

@@ -16,7 +16,7 @@ from lut.devices.host import HostDevice
 from lut.entries import measure_entries
 from lut.interpolation import Axis, Weighted, corners
 from lut.probes import Surroundings
-from lut.references import References
+from lut.references import References, of_any_size
 from lut.signature import Family, Widths
 from lut.table import Table
 from lut.validate import compare, validate
@@ -158,13 +158,9 @@ def _band(points: list[Any]) -> dict[str, Any]:
 
 
 def spread(searched: SearchSpace, model: CostModel, count: int, seed: int) -> list[Architecture]:
-    """Random architectures, evenly over the range of predicted cost.
-
-    Every draw takes each choice uniformly from the values up to a share of its own, so that the
-    pool holds small and large networks alike.
-    """
+    """Random architectures, evenly over the range of predicted cost."""
     source = random.Random(seed)
-    pool = [draw(searched, source) for _ in range(POOL)]
+    pool = [of_any_size(searched, source) for _ in range(POOL)]
     price = Additive(searched, model.cost)
     costs = price(price.matrix(pool))
     targets = np.linspace(costs.min(), costs.max(), count)
@@ -175,17 +171,3 @@ def spread(searched: SearchSpace, model: CostModel, count: int, seed: int) -> li
         left.remove(best)
         chosen.append(pool[best])
     return chosen
-
-
-def draw(searched: SearchSpace, source: random.Random) -> Architecture:
-    """One architecture with every choice drawn from its lower or upper part."""
-    low, high = sorted((source.random(), source.random()))
-    values = {}
-    for name, choice in searched.choices.items():
-        if choice.kind == "kernel":
-            values[name] = source.choice(choice.values)
-            continue
-        first = int(low * len(choice.values))
-        last = max(first + 1, int(np.ceil(high * len(choice.values))))
-        values[name] = source.choice(choice.values[first:last])
-    return searched.architecture(values)

@@ -52,7 +52,9 @@ def describe(
         if device is not None or table is not None:
             from lut import open_cost_model
 
-            model = open_cost_model(device, table)
+            model = open_cost_model(
+                device, table, space=found.space, operations=resolved.operations
+            )
             for layer, operation in zip(layers, resolved.operations, strict=True):
                 layer["latency_ms"] = model.cost(operation)
             data["latency_ms"] = sum(layer["latency_ms"] for layer in layers)

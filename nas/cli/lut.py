@@ -43,7 +43,7 @@ def query(
         from nas.networks import operations_of
 
         operations = operations_of(network, width=width, resolution=resolution, classes=classes)
-        model = open_cost_model(device, table)
+        model = open_cost_model(device, table, operations=operations)
         entries = [
             {"name": o.name, "type": o.type, "latency_ms": model.cost(o)} for o in operations
         ]

@@ -138,10 +138,9 @@ def validate(
             result = check_on_measurements(measurements, model)
         else:
             target = _device(device, serial, benchmark_binary, core, delegate)
-            model = open_cost_model(target.info("float32").name, table)
             assert subject is not None
-            result = check_on_device(
-                subject, model, target, count=networks, seed=seed, reporter=printer
+            model, result = check_on_device(
+                subject, target, table=table, count=networks, seed=seed, reporter=printer
             )
         if plot is not None:
             from nas.report.figures import latency_scatter

@@ -124,7 +124,7 @@ def problem_of(
         UserError: an unknown metric, device or unit, or a table that misses an operation.
     """
     section = experiment.search
-    space = experiment.search_space()
+    space = experiment.priced_space()
     texts = split_budgets(section.metric, [section.budget, *section.constraints])
 
     def cost_model(device: str | None) -> CostModel:
@@ -145,7 +145,7 @@ def problem_of(
         metric(name, space, cost_model=cost_model, functions=section.metrics) for name in texts
     )
     budgets = absolute_budgets(texts, metrics, space)
-    return Problem(space, metrics, budgets, seed=experiment.seed)
+    return Problem(experiment.search_space(), metrics, budgets, seed=experiment.seed)
 
 
 def optimizer_for(

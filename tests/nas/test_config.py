@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from nas.config import load_experiment, recipes
 from nas.runs import claim
-from search_spaces import UserError
+from search_spaces import UserError, space
 
 RECIPE = {"space": {"name": "mobilenet_v3_tiny"}, "task": {"name": "digits"}}
 
@@ -124,3 +125,19 @@ def test_importing_nas_and_describing_need_no_torch():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_search_prices_networks_at_the_resolution_they_are_for():
+    from nas.steps.search import problem_of
+
+    overrides = ["search.metric=macs", "search.budget=50%"]
+    small = problem_of(load_experiment("digits_quickstart", overrides))
+    large = problem_of(load_experiment("digits_quickstart", [*overrides, "search.resolution=64"]))
+    assert small.space.resolution == large.space.resolution
+    settings = {**load_experiment("digits_quickstart").space.settings, "resolution": 64}
+    wanted = space(load_experiment("digits_quickstart").space.name, **settings)
+    network = wanted.describe(wanted.largest())
+    assert large.budgets["macs"] == network.macs / 2
+    row = [[choice.largest for choice in large.space.choices.values()]]
+    assert large.metrics[0].batch(np.array(row)) == [network.macs]
+    assert small.budgets["macs"] < large.budgets["macs"]
