@@ -68,7 +68,7 @@ def interleaved() -> Surroundings:
     does, the others as later users do. Where a file lies in memory changes its latency by about
     2 %, more calls of it do not help; hence two loads.
     """
-    return Surroundings(stream_bytes=0, copies=6, behind=SHARES, loads=2)
+    return Surroundings(stream_bytes=0, copies=4, behind=SHARES, loads=2)
 
 
 def probe(operation: Operation, around: Surroundings) -> bytes:

@@ -21,15 +21,23 @@ NETWORKS = 400
 """Random networks from which follows how large the network of an operation is."""
 
 
+_Line = tuple[float, float, float]
+"""Slope (share of the widest by MACs, logarithms), mean share, mean MACs."""
+
+_FOLLOWS = 0.1
+"""Slope above which an operation's width tells of its network's size; 0.5 if all widths scale."""
+
+
 class References:
     """Uniformly scaled networks of a space, and which of them an operation belongs behind.
 
     What an operation finds in the caches is what the rest of its network has left there, so it is
-    timed after a call of a network of the space: the one whose MACs are nearest to those of the
-    networks that have such an operation. Wide operations mostly belong to large networks, but a
-    map that bypass connections keep at its full width belongs to small ones too. So a line is
-    fitted, for every family, from an operation's share of the family's widest to its network's
-    MACs (both as logarithms), over random networks of all sizes.
+    timed after a call of a network of the space. Over random networks of all sizes a line is
+    fitted for every family, from a network's MACs to the share of the family's widest that its
+    operations have (both as logarithms), and read backwards: over the operations of a network
+    the references then are as large as the network itself on average. Where widths hardly follow
+    the network's size, because bypass connections keep a map at its full width, all
+    operations of the family are timed behind a network of medium size.
 
     Args:
         space: whose networks.
@@ -47,8 +55,10 @@ class References:
 
     def share(self, family: Family, widths: Widths) -> float:
         """The one of `SHARES` whose network an operation belongs behind."""
-        slope, at_widest = self._lines.get(family, self._any)
-        macs = at_widest + slope * self._relative(family, widths)
+        slope, mean_width, mean_macs = self._lines.get(family, self._any)
+        macs = mean_macs
+        if slope > _FOLLOWS:
+            macs += (self._relative(family, widths) - mean_width) / slope
         return min(SHARES, key=lambda share: abs(self._macs[share] - macs))
 
     def network(self, share: float) -> bytes:
@@ -63,8 +73,8 @@ class References:
         pairs = zip(widths, self._widest[family], strict=True)
         return sum(math.log(max(width, 1) / most) for width, most in pairs) / len(widths)
 
-    def _fitted(self) -> tuple[dict[Family, tuple[float, float]], tuple[float, float]]:
-        """Slope and value at the widest of every family's line, and of one for unseen ones."""
+    def _fitted(self) -> tuple[dict[Family, _Line], _Line]:
+        """Every family's line, and one for families that no random network has."""
         source = random.Random(0)
         seen: dict[Family, list[tuple[float, float]]] = defaultdict(list)
         sizes = []
@@ -77,12 +87,11 @@ class References:
                     seen[family].append((self._relative(family, widths), sizes[-1]))
         lines = {}
         for family, points in seen.items():
-            own, macs = np.array(points).T
-            spread = float(((own - own.mean()) ** 2).sum())
-            slope = float(((own - own.mean()) * macs).sum()) / spread if spread > 1e-9 else 0.0
-            slope = max(slope, 0.0)
-            lines[family] = (slope, float(macs.mean() - slope * own.mean()))
-        return lines, (0.0, float(np.mean(sizes)))
+            width, macs = np.array(points).T
+            around = macs - macs.mean()
+            slope = float((around * width).sum() / max(float((around**2).sum()), 1e-9))
+            lines[family] = (slope, float(width.mean()), float(macs.mean()))
+        return lines, (0.0, 0.0, float(np.mean(sizes)))
 
 
 def of_any_size(space: SearchSpace, source: random.Random) -> Architecture:
