@@ -42,6 +42,8 @@ class Table:
         conditions: how it was measured, as far as it decides what may be compared; two tables
             with unequal conditions do not mix.
         notes: anything else about the table; not part of its identity.
+        free: types of operations that cost nothing by the convention of the tool that the table
+            comes from; empty for every table that this project measures.
     """
 
     device: DeviceInfo
@@ -53,6 +55,7 @@ class Table:
     families: dict[Family, dict[Widths, Cost]] = field(default_factory=dict)
     periods: dict[Family, tuple[int, ...]] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.date = self.date or datetime.now(UTC).isoformat(timespec="seconds")
@@ -90,7 +93,7 @@ class Table:
         Raises:
             UserError: device, runtime, precision, provenance, unit or conditions differ.
         """
-        for name in ("device", "resource", "unit", "conditions"):
+        for name in ("device", "resource", "unit", "conditions", "free"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 if name == "device":
@@ -112,6 +115,8 @@ class Table:
         Raises:
             UncoveredError: the table holds no such operation, or not around its widths.
         """
+        if operation.type in self.free:
+            return 0.0
         family, widths = signature(operation)
         interpolator = self._ready.get(family)
         if interpolator is None:
@@ -164,6 +169,7 @@ class Table:
                 for widths, cost in sorted(self.families[family].items())
             ]
             families.append(record)
+        free = {"free": sorted(self.free)} if self.free else {}
         return {
             "schema": TABLE_SCHEMA,
             "kind": "cost-table",
@@ -174,6 +180,7 @@ class Table:
             "date": self.date,
             "conditions": dict(self.conditions),
             "notes": dict(self.notes),
+            **free,
             "families": families,
         }
 
@@ -205,6 +212,7 @@ class Table:
                 unit=data["unit"],
                 conditions=data.get("conditions", {}),
                 notes=data.get("notes", {}),
+                free=frozenset(map(str, data.get("free", ()))),
             )
             for record in data["families"]:
                 family = Family.from_dict(record["family"])

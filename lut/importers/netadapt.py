@@ -8,11 +8,15 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lut.cost import DeviceInfo
 from lut.table import Table
 from search_spaces import Operation, UserError
+from search_spaces.operation import OperationType
+
+LAYERS = {"conv", "linear"}
+"""What the official tool measures; it counts every other operation as nothing."""
 
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -32,9 +36,10 @@ class _PlainUnpickler(pickle.Unpickler):
 def import_netadapt(path: Path, device: DeviceInfo) -> Table:
     """Read the official table: layer → its properties and ``latency``, (cin, cout) → seconds.
 
-    Layers of equal shape are one operation here; their latencies are averaged. The official tool
-    times batches of 4 images by default and does not record it; the latencies are taken as
-    they are.
+    Everything but convolutions and linear layers is free, as in the official code; the table says
+    so in its file. Layers of equal shape are one operation here; their latencies are averaged.
+    The official tool times batches of 4 images by default and does not record it; the latencies
+    are taken as they are.
 
     Args:
         path: the pickle. It is unpickled with every class refused but ``OrderedDict``.
@@ -45,6 +50,7 @@ def import_netadapt(path: Path, device: DeviceInfo) -> Table:
             not a convolution or linear, or a latency that is negative or not finite.
     """
     table = Table(device, source=f"imported from {path.name} (netadapt)")
+    table.free = frozenset(get_args(OperationType)) - LAYERS
     table.conditions = {"tool": "official NetAdapt, PyTorch layers without norm or activation"}
     sums: dict[Operation, list[float]] = {}
     for layer, properties in _unpickled(path).items():

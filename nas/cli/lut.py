@@ -146,12 +146,16 @@ def import_(
         path = out or Path(f"{name}.json")
         table.save(path)
         blocks = getattr(table, "blocks", None)
+        free = sorted(getattr(table, "free", ()))
+        if free:
+            printer.warn(f"counted as nothing, as {format} does: {', '.join(free)}")
         data = {
             "schema": 1,
             "file": str(path),
             "device": name,
             "kind": "operations" if blocks is None else "blocks",
             "entries": len(table if blocks is None else blocks),  # type: ignore[arg-type]
+            "free": free,
         }
         printer.result(data, lambda: facts("imported", data))
 

@@ -8,10 +8,13 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from lut import build_table
+from lut.cache import cached_tables
 from lut.devices.android import AndroidDevice, Timing
 from lut.devices.base import Measurement, Progress
 from lut.devices.benchmark_model import UnreadableError, inspect_binary, parse_latency
@@ -19,6 +22,7 @@ from lut.tflite import write_network, write_operation
 from search_spaces import Operation, UserError, space
 from tests.lut.adb_daemon import Daemon
 from tests.lut.fake_phone import HANGS, KILLED, Phone, benchmark_binary
+from tests.search_spaces.toys import unit
 
 needs_adb = pytest.mark.skipif(
     shutil.which("adb") is None, reason="adb is not installed (Debian: apt install adb)"
@@ -390,6 +394,39 @@ def test_a_phone_that_stays_away_ends_clearly_and_the_rest_is_done_later(attach,
     rest = {name: content for name, content in FILES.items() if name not in kept}
     assert list(open_device(binary).measure(rest)) == list(rest)
     assert phone.files() == []
+
+
+@needs_adb
+def test_a_table_that_was_interrupted_is_finished_by_the_same_call(attach, binary, tmp_path):
+    searched = unit(inputs=4, filters=6, stride=1, residual=True, resolution=6, lowering="concat")
+    timing = replace(QUICK, repeats=1, batch_files=8)
+    phone, serial = attach()
+    whole = build_table([searched], open_device(binary, timing=timing), folder=tmp_path / "whole")
+    runs = len(phone.runs)
+
+    def pull(run: int) -> None:
+        if run == runs + runs // 2:
+            phone.unplug(away=True)
+
+    phone.before_run = pull
+    build = partial(build_table, [searched], folder=tmp_path / "cache")
+    refusal(build, open_device(binary, timing=timing))
+    kept = sum(len(table) for _, table in cached_tables(tmp_path / "cache"))
+    assert 0 < kept < len(whole)
+    phone.before_run = lambda run: None
+    phone.plug_in()
+    adb("disconnect", serial)
+    adb("connect", serial)
+    before = len(phone.runs)
+    finished = build(open_device(binary, timing=timing))
+    assert finished.families.keys() == whole.families.keys()
+    assert [set(points) for points in finished.families.values()] == [
+        set(whole.families[family]) for family in finished.families
+    ]
+    assert len(phone.runs) - before < runs
+    again = len(phone.runs)
+    assert build(open_device(binary, timing=timing)).identity == finished.identity
+    assert len(phone.runs) == again
 
 
 @needs_adb

@@ -3,12 +3,15 @@
 import os
 import pickle
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lut.cost import UncoveredError
 from lut.fit import read_measurements
 from lut.importers import BlockTable, import_table, imported_device
+from lut.table import Table
 from search_spaces import Operation, UserError
 
 DEVICE = imported_device("old-phone", "a phone of somebody")
@@ -68,6 +71,12 @@ def test_the_official_pickle_becomes_a_table_of_operations(tmp_path):
         norm=True,
     )
     assert table.cost(stem) == pytest.approx(2.0)  # seconds became milliseconds
+    add = Operation("any", "add", ("x", "y"), ((16, 8, 8), (16, 8, 8)), (16, 8, 8))
+    table.save(tmp_path / "table.json")
+    for known in (table, Table.load(tmp_path / "table.json")):
+        assert known.cost(add) == 0  # the official code counts layers with weights only
+        with pytest.raises(UncoveredError):
+            known.cost(replace(stem, output_shape=(48, 16, 16)))
     depthwise = Operation(
         "any",
         "conv",
