@@ -7,9 +7,8 @@ from typing import Any, get_args
 
 from search_spaces.choices import Choice, ChoiceKind, Unit, Width, widths
 from search_spaces.errors import UserError, unknown
+from search_spaces.joins import Add, Bypass
 from search_spaces.nodes import (
-    Add,
-    Bypass,
     Conv,
     GlobalPool,
     Linear,

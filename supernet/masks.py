@@ -15,10 +15,8 @@ from torch import Tensor
 
 from search_spaces import SearchSpace
 from search_spaces.choices import Values, Width
+from search_spaces.joins import Add, Bypass, Concat
 from search_spaces.nodes import (
-    Add,
-    Bypass,
-    Concat,
     Conv,
     Elementwise,
     Flatten,

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from search_spaces.nodes import Add, Conv, Elementwise, Linear, Node
+from search_spaces.joins import Add
+from search_spaces.nodes import Conv, Elementwise, Linear, Node
 
 Weights = dict[str, dict[str, Tensor]]
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from search_spaces.choices import Choice, Unit, Width, widths
-from search_spaces.nodes import Add, Concat, Conv, Flatten, Linear, Multiply, Node
+from search_spaces.joins import Add, Concat
+from search_spaces.nodes import Conv, Flatten, Linear, Multiply, Node
 from search_spaces.operation import Shape
 from search_spaces.space import INPUT
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces import Additive, Operation, SearchSpace, UserError, names, space
-from search_spaces.nodes import Concat
+from search_spaces.joins import Concat
 from tests.search_spaces.toys import TOYS, conv, every, toy, width
 
 SPACES = {name: space(name, resolution=64) for name in names()}

@@ -6,7 +6,8 @@ import pytest
 
 from search_spaces import UserError
 from search_spaces.choices import Width
-from search_spaces.nodes import Add, Bypass, Concat, Flatten, Linear
+from search_spaces.joins import Add, Bypass, Concat
+from search_spaces.nodes import Flatten, Linear
 from tests.search_spaces.toys import branches, conv, toy, unit, width
 
 # largest C, T, stride, residual, size → (C, M) → type and output shape of what follows x

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from search_spaces import Architecture, Choice, SearchSpace
 from search_spaces.choices import Width
-from search_spaces.nodes import Add, Bypass, Concat, Conv, Elementwise, Flatten, Linear, Node, Pool
+from search_spaces.joins import Add, Bypass, Concat
+from search_spaces.nodes import Conv, Elementwise, Flatten, Linear, Node, Pool
 
 
 def width(name: str, *values: int) -> Choice:

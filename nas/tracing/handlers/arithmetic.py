@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from nas.tracing.reader import Reader, UnsupportedError, Value, handles, show
-from search_spaces.nodes import Add, Concat, Elementwise, Multiply
+from search_spaces.joins import Add, Concat
+from search_spaces.nodes import Elementwise, Multiply
 from search_spaces.operation import Activation
 
 HAND_WRITTEN: dict[str, Activation] = {"relu6(x+3)": "hard_sigmoid", "x*relu6(x+3)": "hard_swish"}
