@@ -21,7 +21,8 @@ lint: install
 install: $(READY)
 
 # One command under constraints: a second one could replace torch by another build.
+# From scratch, because an installation that was interrupted may be broken inside.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
