@@ -81,7 +81,7 @@ def run(
         experiment: the recipe.
         overrides: ``section.key=value`` for the recipe.
         networks: sub-networks over the whole range of cost.
-        similar: sub-networks of half the largest network's MACs.
+        similar: sub-networks of half the largest network's MACs; 0 for none.
         steps: of the training of each super-network.
         alone_steps: of the stand-alone training of each sub-network.
         seed: of everything that is trained.
@@ -113,7 +113,7 @@ def run(
             )
             rows[label] = {
                 "whole_range": _row(shared[:networks], alone[:networks]),
-                "similar_cost": _row(shared[networks:], alone[networks:]),
+                "similar_cost": _row(shared[networks:], alone[networks:]) if similar else None,
                 "shared_scores": shared,
             }
     return {
