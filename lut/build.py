@@ -97,5 +97,5 @@ def _measure(
         chosen, periods = plan(family, members | known)
         table.set_periods(family, periods)
         todo += [(family, widths) for widths in sorted(chosen - known)]
-    references = References(spaces[0], needed)
+    references = References(spaces[0], needed) if around.behind and todo else None
     measure_entries(table, todo, device, around, references, path=path, on_progress=on_progress)

@@ -38,7 +38,7 @@ def measure_entries(
     todo: Sequence[Entry],
     device: MeasuringDevice,
     around: Surroundings,
-    references: References,
+    references: References | None,
     *,
     path: Path | None = None,
     on_progress: ProgressCallback | None = None,
@@ -48,9 +48,9 @@ def measure_entries(
     Args:
         table: gets the entries; its precision is that of the files.
         todo: what to measure.
-        device: where; an `Interleaving` one if ``around`` says so.
+        device: where; an `Interleaving` one if there are references.
         around: what the files imitate.
-        references: the networks to be behind.
+        references: the networks to be behind, None where operations are timed by themselves.
         path: where the table is stored.
         on_progress: files done and left.
 
@@ -59,7 +59,7 @@ def measure_entries(
     """
     parts: dict[float | None, list[Entry]] = defaultdict(list)
     for entry in todo:
-        parts[references.share(*entry) if around.behind else None].append(entry)
+        parts[None if references is None else references.share(*entry)].append(entry)
     groups = {share: _Group(table, entries, around) for share, entries in parts.items()}
     total, done = sum(len(group.files) for group in groups.values()), 0
     unsaved = 0
@@ -74,7 +74,7 @@ def measure_entries(
     try:
         for share, group in groups.items():
             where = device
-            if share is not None:
+            if references is not None and share is not None:
                 assert isinstance(device, Interleaving)
                 where = device.behind(_in_precision(references.network(share), table))
             where.measure(
@@ -111,12 +111,14 @@ class _Group:
         self.operations = {name: operation_of(*e) for name, e in self.entries.items()}
         self.measured: dict[str, list[Measurement]] = defaultdict(list)
         self.empty: list[float] = []
-        self.waiting: set[str] = set()
+        self.needed_by: dict[str, list[str]] = defaultdict(list)
         makers: dict[str, Callable[[], bytes]] = {}
         for name, operation in self.operations.items():
             makers[name] = partial(probe, operation, around)
-            for shape in operation.input_shapes:
+            self.needed_by[name].append(name)
+            for shape in set(operation.input_shapes):
                 makers[_base_name(shape)] = partial(base, (shape,), around)
+                self.needed_by[_base_name(shape)].append(name)
         # neighbours of all sizes, so that a slow moment of the machine meets no family alone
         order = sorted(f"{name}.{load}" for name in makers for load in range(self.loads))
         random.Random(0).shuffle(order)
@@ -132,14 +134,11 @@ class _Group:
             self.empty.append(measured.median)
             return 0
         self.measured[name].append(measured)
-        if name in self.entries:
-            self.waiting.add(name)
         if len(self.measured[name]) < self.loads:
             return 0
-        ready = [entry for entry in self.waiting if self._complete(entry)]
+        ready = [entry for entry in self.needed_by[name] if self._complete(entry)]
         for entry in ready:
             self._enter(entry)
-        self.waiting.difference_update(ready)
         return len(ready)
 
     def _complete(self, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -54,13 +55,10 @@ def corners(axes: Sequence[Axis], widths: Widths) -> Weighted | None:
         if bracket is None:
             return None
         brackets.append(bracket)
-    result: Weighted = []
-    for corner in product(*brackets):
-        weight = 1.0
-        for _, share in corner:
-            weight *= share
-        result.append((tuple(width for width, _ in corner), weight))
-    return result
+    return [
+        (tuple(width for width, _ in corner), math.prod(share for _, share in corner))
+        for corner in product(*brackets)
+    ]
 
 
 class Interpolator:
@@ -74,7 +72,7 @@ class Interpolator:
         periods: see `Axis`, one for every axis.
     """
 
-    def __init__(self, points: Mapping[Widths, float], periods: Sequence[int]) -> None:
+    def __init__(self, points: Mapping[Widths, float], periods: Widths) -> None:
         self.points = points
         self._axes = [Axis((w[i] for w in points), period) for i, period in enumerate(periods)]
 
@@ -83,15 +81,16 @@ class Interpolator:
         exact = self.points.get(widths)
         if exact is not None:
             return exact
-        if len(widths) != len(self._axes):
-            return None
-        cell = corners(self._axes, widths)
+        cell = self.cell(widths)
         if cell is None:
             return None
-        total = 0.0
-        for corner, weight in cell:
-            found = self.points.get(corner)
-            if found is None:
-                return None
-            total += weight * found
-        return total
+        return sum(weight * self.points[corner] for corner, weight in cell)
+
+    def cell(self, widths: Widths) -> Weighted | None:
+        """The points that a cost at these widths is interpolated from, with their shares."""
+        if len(widths) != len(self._axes):
+            return None
+        found = corners(self._axes, widths)
+        if found is None or any(point not in self.points for point, _ in found):
+            return None
+        return found

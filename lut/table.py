@@ -118,10 +118,12 @@ class Table:
         if operation.type in self.free:
             return 0.0
         family, widths = signature(operation)
-        interpolator = self._ready.get(family)
-        if interpolator is None:
-            interpolator = self._ready[family] = self._interpolator(family, operation)
-        value = interpolator(widths)
+        if not self.families.get(family):
+            raise UncoveredError(
+                f"the {self.device.name} table has no {family} (operation {operation.name!r}); "
+                "build the table for this space"
+            )
+        value = self.interpolator(family)(widths)
         if value is None:
             raise UncoveredError(
                 f"the {self.device.name} table has {family}, but nothing around the widths "
@@ -137,16 +139,14 @@ class Table:
             return False
         return True
 
-    def _interpolator(self, family: Family, operation: Operation) -> Interpolator:
-        points = self.families.get(family)
-        if not points:
-            raise UncoveredError(
-                f"the {self.device.name} table has no {family} (operation {operation.name!r}); "
-                "build the table for this space"
-            )
-        ones = (1,) * len(next(iter(points)))
-        values = {widths: cost.value for widths, cost in points.items()}
-        return Interpolator(values, self.periods.get(family, ones))
+    def interpolator(self, family: Family) -> Interpolator:
+        """What a known family's costs between the entries follow from."""
+        ready = self._ready.get(family)
+        if ready is None:
+            points = {widths: cost.value for widths, cost in self.families[family].items()}
+            ones = (1,) * len(next(iter(points)))
+            ready = self._ready[family] = Interpolator(points, self.periods.get(family, ones))
+        return ready
 
     # storage -----------------------------------------------------------------------------------
 

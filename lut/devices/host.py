@@ -137,29 +137,19 @@ class HostDevice:
         self, network: Callable[[], None], files: list[Callable[[], None]]
     ) -> list[Measurement]:
         """Single calls of files in turns, each turn behind a call of the network."""
-        clock, own_time = time.perf_counter, time.thread_time
-        calls: list[list[float]] = [[] for _ in files]
-        disturbed: list[list[float]] = [[] for _ in files]
-        patience = clock() + self.seconds * len(files) / 10
+        clock = time.perf_counter
+        samples = [_Samples(invoke, self.min_blocks) for invoke in files]
+        patience = clock() + self.seconds * len(files) * _SINGLE_CALLS
         for turn in range(self.warm_up + _MOST_TURNS):
             network()
-            for i, invoke in enumerate(files):
-                own = own_time()
-                begin = clock()
-                invoke()
-                end = clock()
-                waited = (end - begin) - (own_time() - own)
-                if turn >= self.warm_up:
-                    kept = waited < 0.02 * (end - begin) + _CLOCK
-                    (calls if kept else disturbed)[i].append((end - begin) * 1e3)
-            if turn - self.warm_up + 1 >= _FEWEST_TURNS and clock() > patience:
+            for sample in samples:
+                sample.take()
+            if turn < self.warm_up:
+                for sample in samples:
+                    sample.clear()
+            elif turn - self.warm_up + 1 >= _FEWEST_TURNS and clock() > patience:
                 break
-        results = []
-        for kept_calls, lost in zip(calls, disturbed, strict=True):
-            if len(kept_calls) < self.min_blocks:
-                kept_calls = sorted(kept_calls + lost)[: self.min_blocks]
-            results.append(_summary(kept_calls))
-        return results
+        return [sample.measurement() for sample in samples]
 
     def _blocks(self, invoke: Callable[[], None]) -> Measurement:
         """Blocks of calls of one file."""
@@ -169,31 +159,51 @@ class HostDevice:
             begin = clock()
             invoke()
         once = clock() - begin
+        samples = _Samples(invoke, self.min_blocks)
         calls = max(1, round(self.block_seconds / max(once, 1e-7)))
-        blocks: list[float] = []
-        disturbed: list[float] = []
         deadline = clock() + self.seconds
         patience = deadline + 4 * self.seconds
-        while len(blocks) < self.max_blocks:
-            own = time.thread_time()
-            begin = clock()
-            for _ in range(calls):
-                invoke()
-            end = clock()
-            waited = (end - begin) - (time.thread_time() - own)
-            kept = waited < 0.02 * (end - begin) + _CLOCK
-            (blocks if kept else disturbed).append((end - begin) / calls * 1e3)
-            enough = len(blocks) if end < patience else len(blocks) + len(disturbed)
-            if end > deadline and enough >= self.min_blocks:
+        while len(samples.kept) < self.max_blocks:
+            samples.take(calls)
+            now = clock()
+            enough = len(samples.kept) + (len(samples.disturbed) if now >= patience else 0)
+            if now > deadline and enough >= self.min_blocks:
                 break
-        if len(blocks) < self.min_blocks:
-            blocks = sorted(blocks + disturbed)[: self.min_blocks]
-        return _summary(blocks)
+        return samples.measurement()
 
 
-def _summary(blocks: list[float]) -> Measurement:
-    low, middle, high = statistics.quantiles(blocks, n=4)
-    return Measurement(middle, (high - low) / 2, len(blocks))
+class _Samples:
+    """Timed blocks of calls of one file; those in which the thread lost the core are apart."""
+
+    def __init__(self, invoke: Callable[[], None], fewest: int) -> None:
+        self.invoke = invoke
+        self.fewest = fewest
+        self.kept: list[float] = []
+        self.disturbed: list[float] = []
+
+    def take(self, calls: int = 1) -> None:
+        """Time a block; what is kept are milliseconds for a call."""
+        own = time.thread_time()
+        begin = time.perf_counter()
+        for _ in range(calls):
+            self.invoke()
+        spent = time.perf_counter() - begin
+        waited = spent - (time.thread_time() - own)
+        undisturbed = waited < 0.02 * spent + _CLOCK
+        (self.kept if undisturbed else self.disturbed).append(spent / calls * 1e3)
+
+    def clear(self) -> None:
+        """Forget what was timed: it was the warm-up."""
+        self.kept.clear()
+        self.disturbed.clear()
+
+    def measurement(self) -> Measurement:
+        """Median and spread; disturbed blocks, the fastest first, where too few were kept."""
+        blocks = self.kept
+        if len(blocks) < self.fewest:
+            blocks = sorted(self.kept + self.disturbed)[: self.fewest]
+        low, middle, high = statistics.quantiles(blocks, n=4)
+        return Measurement(middle, (high - low) / 2, len(blocks))
 
 
 def _files_a_turn(network: Callable[[], None]) -> int:
@@ -212,6 +222,10 @@ _MOST_FILES = 12
 
 _FEWEST_TURNS = 14
 """Calls of every file however long they take."""
+
+_SINGLE_CALLS = 0.1
+"""Of the ``seconds`` for a file: single calls in turns need no blocks above the clock's
+resolution, and their network's calls take time too."""
 
 _MOST_TURNS = 30
 """Calls of a file after which it is enough."""

@@ -14,7 +14,7 @@ from lut.cost import CostModel
 from lut.coverage import reachable
 from lut.devices.host import HostDevice
 from lut.entries import measure_entries
-from lut.interpolation import Axis, Weighted, corners
+from lut.interpolation import Weighted
 from lut.probes import Surroundings
 from lut.references import References, of_any_size
 from lut.signature import Family, Widths
@@ -138,9 +138,7 @@ def interpolated(
 
 def _cell(table: Table, family: Family, widths: Widths) -> Weighted:
     """The entries that the table interpolates between for these widths."""
-    points = table.families[family]
-    axes = [Axis((w[i] for w in points), period) for i, period in enumerate(table.periods[family])]
-    cell = corners(axes, widths)
+    cell = table.interpolator(family).cell(widths)
     assert cell is not None, (family, widths)
     return cell
 
