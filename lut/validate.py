@@ -167,6 +167,24 @@ def measure_networks(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def relative(
+    network: Network,
+    reference: Network,
+    device: MeasuringDevice,
+    *,
+    rounds: int = 5,
+    precision: Precision = "float32",
+) -> float:
+    """The measured latency of a network as a fraction of another one's, in turns.
+
+    Raises:
+        UserError: the device is lost.
+    """
+    both = {"network": network, "reference": reference}
+    measured = measure_networks(both, device, rounds=rounds, precision=precision)
+    return measured["network"] / measured["reference"]
+
+
 def validate(
     networks: Mapping[str, Network],
     model: CostModel,

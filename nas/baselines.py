@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from search_spaces import Architecture, Network, SearchSpace, names, space, space_of, unknown
+from search_spaces import Architecture, SearchSpace, names, space, unknown
 
 Kernel = Literal["largest", "smallest"]
 
@@ -21,17 +21,23 @@ BASELINES: dict[str, tuple[Literal["scratch", "inherited"], Kernel]] = {
 from scratch; ``pruned`` loses the same share of every group of channels of the trained network,
 those of the smallest L2 norm."""
 
-Cost = Callable[[Network], float]
+Cost = Callable[[Architecture], float]
+
+CORRECTIONS = 4
+"""Networks that are measured before the closest of them is taken."""
 
 
-def baseline(name: str, searched: SearchSpace, cost: Cost, wanted: float) -> Architecture:
+def baseline(
+    name: str, searched: SearchSpace, cost: Cost, wanted: float, *, measured: Cost | None = None
+) -> Architecture:
     """The baseline's network whose cost comes closest to the wanted one.
 
     Args:
         name: one of `BASELINES`.
         searched: the space of the search.
-        cost: of a network: the metric that was descended.
+        cost: of an architecture: the metric that was descended.
         wanted: the cost of the network that it is held against.
+        measured: see `closest`.
 
     Raises:
         UserError: no such baseline.
@@ -40,51 +46,55 @@ def baseline(name: str, searched: SearchSpace, cost: Cost, wanted: float) -> Arc
         raise unknown("baseline", name, BASELINES)
     weights, kernel = BASELINES[name]
     if weights == "inherited":
-        return closest(_shares(searched, kernel), cost, wanted)
-    return scaled_to(searched, cost, wanted, kernel=kernel)
+        return closest(_shares(searched, kernel), cost, wanted, measured)
+    return closest(_multiplied(searched, kernel), cost, wanted, measured)
 
 
-def scaled_to(
-    searched: SearchSpace, cost: Cost, wanted: float, *, kernel: Kernel = "largest"
+def closest(
+    candidates: Iterator[Architecture], cost: Cost, wanted: float, measured: Cost | None = None
 ) -> Architecture:
-    """The uniformly scaled network whose cost comes closest to the wanted one.
-
-    It is the field's width multiplier (Howard et al., "MobileNets", 2017): every width at the
-    same share, rounded to the space's values or, where the space has the setting ``multiplier``,
-    as its networks are published. There are no bypass connections, which would keep channels
-    that a multiplier drops.
-    """
-    return closest(_multiplied(searched, kernel), cost, wanted)
-
-
-def closest(candidates: Iterator[Architecture], cost: Cost, wanted: float) -> Architecture:
     """The architecture whose cost comes closest; the smaller one of two.
 
     Cost is not monotonic in width (latency), so every candidate is tried.
+
+    Args:
+        candidates: to choose from.
+        cost: predicted.
+        wanted: predicted for the network that the choice is held against.
+        measured: the measured cost as a fraction of that network's, where it can be measured.
+            A prediction may be off by more for one kind of network than for another; the choice
+            then is the one that measures as much, found by correcting the wanted cost.
     """
-    found = {a: cost(space_of(a).describe(a)) for a in dict.fromkeys(candidates)}
-    return min(found, key=lambda a: (abs(found[a] - wanted), found[a]))
+    costs = {a: cost(a) for a in dict.fromkeys(candidates)}
+    found: dict[Architecture, float] = {}
+    for _ in range(1 if measured is None else CORRECTIONS):
+        nearest = min(costs, key=lambda a: (abs(costs[a] - wanted), costs[a]))
+        if nearest in found:
+            break
+        found[nearest] = 1.0 if measured is None else measured(nearest)
+        wanted = costs[nearest] / found[nearest]
+    return min(found, key=lambda a: abs(found[a] - 1))
 
 
 def without_bypass(of: SearchSpace) -> SearchSpace:
     """The space with its bypass connections off, where it has them and a setting for them."""
     if of.name not in names() or not of.settings.get("bypass"):
         return of
-    return space(of.name, **{**_settings(of), "bypass": False})
-
-
-def _settings(of: SearchSpace) -> dict[str, object]:
-    return {**of.settings, "resolution": of.resolution, "classes": of.classes}
+    return space(of.name, **{**of.settings, "bypass": False})
 
 
 def _multiplied(of: SearchSpace, kernel: Kernel) -> Iterator[Architecture]:
+    """The field's width multiplier (Howard et al., "MobileNets", 2017): every width at the same
+    share, rounded to the space's values or, where the space has the setting ``multiplier``, as
+    its networks are published. There are no bypass connections, which would keep channels that
+    a multiplier drops."""
     plain = without_bypass(of)
     yield from _shares(plain, kernel)
     if of.name not in names() or "multiplier" not in of.settings:
         return
     full = plain.settings["multiplier"]
     for step in range(1, STEPS + 1):
-        settings = {**_settings(plain), "multiplier": full * step / STEPS}
+        settings = {**plain.settings, "multiplier": full * step / STEPS}
         yield space(plain.name, **settings).scaled(1.0, kernel=kernel)
 
 

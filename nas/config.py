@@ -215,12 +215,8 @@ class Experiment(Section):
         Raises:
             UserError: as `search_space`.
         """
-        resolution = self.search.resolution
-        if resolution is None:
-            return self.search_space()
-        if self.space.graph is not None:
-            return graph_from_dict({**self.space.graph, "resolution": resolution})
-        return open_space(self.space.name, {**self.space.settings, "resolution": resolution})
+        space = self.search_space()
+        return space.at(self.search.resolution or space.resolution)
 
     @property
     def traced(self) -> bool:

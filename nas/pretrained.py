@@ -100,10 +100,7 @@ def load_pretrained(
         UserError: no such weights, or weights of another architecture; what differs is named.
     """
     name = timm_name(space)
-    compared = space
-    if space.resolution < COMPARED:
-        settings = {**space.settings, "classes": space.classes, "resolution": COMPARED}
-        compared = registered(space.name, **settings)
+    compared = space.at(max(space.resolution, COMPARED))
     tensors = None if file is None else read_checkpoint(file)
     classes = None
     if tensors is not None and "classifier.bias" in tensors:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lut.cost import CostModel
 from lut.devices.host import HostDevice
-from nas.baselines import scaled_to, without_bypass
+from lut.validate import relative
+from nas.baselines import baseline, without_bypass
 from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
 from nas.export import export
@@ -21,6 +21,7 @@ from nas.progress import SILENT, Reporter
 from nas.report import write_report
 from nas.runs import RESULT, RESULT_SCHEMA, default_out
 from nas.steps import own_version, search, train_network, train_supernet
+from nas.steps.baseline import kept_or
 from nas.steps.common import encoder_seconds
 from nas.tables import measured_table
 from nas.weights import load_network
@@ -46,7 +47,7 @@ def quickstart(
     """Measure a table, train a super-network, search, train and export; then compare.
 
     The discovered network stands beside the largest one and the uniformly scaled one whose
-    predicted latency is closest, all trained in the same way. What is finished already in the run
+    measured latency is closest, all trained in the same way. What is finished already in the run
     folder is kept, so the same command goes on after an interruption.
 
     Args:
@@ -79,7 +80,7 @@ def quickstart(
     discovered = load_architecture(folder / "search" / "main" / RESULT)
     networks = {
         "largest": space.largest(),
-        "scaled": _scaled(folder, space, discovered, table),
+        "scaled": kept_or(folder / "train" / "scaled", lambda: _scaled(space, discovered, table)),
         "discovered": discovered,
     }
     reporter.say("step 3: the discovered network, and what it is compared with")
@@ -151,15 +152,19 @@ def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, fl
     return table, time.perf_counter() - started
 
 
-def _scaled(
-    folder: Path, space: SearchSpace, discovered: Architecture, table: CostModel
-) -> Architecture:
-    """The scaled network of an interrupted run, which a table measured anew must not change."""
-    stored = folder / "train" / "scaled" / "architecture.json"
-    if stored.exists():
-        return load_architecture(stored)
-    return scaled_to(
-        space, partial(predicted_ms, table), predicted_ms(table, space.describe(discovered))
+def _scaled(space: SearchSpace, discovered: Architecture, table: CostModel) -> Architecture:
+    """The scaled network that is as fast as the discovered one on this machine."""
+
+    def network(architecture: Architecture) -> Network:
+        return space_of(architecture).describe(architecture)
+
+    reference, host = network(discovered), HostDevice()
+    return baseline(
+        "scaled",
+        space,
+        lambda a: predicted_ms(table, network(a)),
+        predicted_ms(table, reference),
+        measured=lambda a: relative(network(a), reference, host),
     )
 
 

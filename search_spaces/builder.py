@@ -16,7 +16,6 @@ from search_spaces.nodes import (
     Multiply,
     Node,
     Resize,
-    conv_size,
 )
 from search_spaces.operation import Activation
 from search_spaces.space import INPUT, SearchSpace
@@ -39,7 +38,6 @@ class GraphBuilder:
         self.input_channels = input_channels
         self.resolution = resolution
         self._width = {INPUT: Width(input_channels)}
-        self._size = {INPUT: resolution}
 
     def build(
         self,
@@ -78,11 +76,10 @@ class GraphBuilder:
         self.choices[name] = Choice(name, kind, tuple(values), requires)
         return name
 
-    def add(self, node: Node, width: Width, size: int) -> str:
-        """Append a node whose largest output has this width and height in pixels."""
+    def add(self, node: Node, width: Width) -> str:
+        """Append a node whose largest output has this width."""
         self.nodes.append(node)
         self._width[node.name] = width
-        self._size[node.name] = size
         return node.name
 
     def channels(self, tensor: str) -> int:
@@ -128,7 +125,7 @@ class GraphBuilder:
             norm_eps=norm_eps,
             bias=bias,
         )
-        return self.add(node, filters, conv_size(self._size[x], kernel, stride, 2 * pad))
+        return self.add(node, filters)
 
     def depthwise(
         self,
@@ -157,7 +154,7 @@ class GraphBuilder:
             activation=activation,
             norm_eps=norm_eps,
         )
-        return self.add(node, self._width[x], conv_size(self._size[x], kernel, stride, 2 * pad))
+        return self.add(node, self._width[x])
 
     def squeeze_excite(self, name: str, x: str, *, requires: str | None = None) -> str:
         """MobileNetV3's squeeze-and-excite: pool, a quarter of the channels, gate."""
@@ -168,32 +165,31 @@ class GraphBuilder:
             choice=full.choice,
             rule=rule,
         )
-        size = self._size[x]
-        pool = self.add(GlobalPool(name=f"{name}.pool", inputs=(x,), requires=requires), full, 1)
+        pool = self.add(GlobalPool(name=f"{name}.pool", inputs=(x,), requires=requires), full)
         common: dict[str, Any] = {"norm": False, "bias": True, "requires": requires}
         reduce = self.conv(f"{name}.reduce", pool, squeeze, activation="relu", **common)
         gate = self.conv(f"{name}.expand", reduce, full, activation="hard_sigmoid", **common)
-        return self.add(Multiply(name=name, inputs=(x, gate), requires=requires), full, size)
+        return self.add(Multiply(name=name, inputs=(x, gate), requires=requires), full)
 
     def global_pool(self, name: str, x: str) -> str:
         """Average over all positions."""
-        return self.add(GlobalPool(name=name, inputs=(x,)), self._width[x], 1)
+        return self.add(GlobalPool(name=name, inputs=(x,)), self._width[x])
 
     def linear(self, name: str, x: str, filters: Width, *, activation: Activation = "none") -> str:
         """A fully connected layer with bias."""
         return self.add(
-            Linear(name=name, inputs=(x,), filters=filters, activation=activation), filters, 1
+            Linear(name=name, inputs=(x,), filters=filters, activation=activation), filters
         )
 
     def resize(self, name: str, x: str, *, factor: int = 2) -> str:
         """Nearest-neighbour upsampling."""
         node = Resize(name=name, inputs=(x,), factor=factor)
-        return self.add(node, self._width[x], self._size[x] * factor)
+        return self.add(node, self._width[x])
 
     def skip(self, name: str, x: str, skipped: str) -> str:
         """An additive skip: common channels are added, those of the wider tensor pass."""
         wider = max(self._width[x], self._width[skipped], key=lambda w: w.maximum)
-        return self.add(Add(name=name, inputs=(x, skipped)), wider, self._size[x])
+        return self.add(Add(name=name, inputs=(x, skipped)), wider)
 
     # units -----------------------------------------------------------------------------------
 
@@ -213,14 +209,14 @@ class GraphBuilder:
         out = self.conv(
             name, x, width, kernel=kernel, stride=stride, activation=activation, norm_eps=norm_eps
         )
-        self._unit(name, width, stride, residual=False, bypass=False, size=self._size[out])
+        self._unit(name, width, stride, residual=False, bypass=False)
         return out
 
     def linear_unit(self, name: str, x: str, filters: int, *, activation: Activation) -> str:
         """A hidden fully connected layer whose filters are searched and that stays."""
         width = Width(filters, self.choice(f"{name}.width", "width", widths(filters)))
         out = self.linear(name, x, width, activation=activation)
-        self._unit(name, width, 1, residual=False, bypass=False, size=1)
+        self._unit(name, width, 1, residual=False, bypass=False)
         return out
 
     def separable(
@@ -338,7 +334,6 @@ class GraphBuilder:
         expansion: str | None,
         kernel: str | None,
     ) -> str:
-        size = self._size[y]
         filters = width.maximum
         out = y
         if self.bypass:
@@ -346,16 +341,15 @@ class GraphBuilder:
                 name=name, inputs=(y, x), filters=filters, stride=stride, residual=residual
             )
             # C and M both vary, so no single choice names this width any more
-            out = self.add(bypass, Width(filters), size)
+            out = self.add(bypass, Width(filters))
         elif residual:
-            out = self.add(Add(name=name, inputs=(y, x)), width, size)
+            out = self.add(Add(name=name, inputs=(y, x)), width)
         self._unit(
             name,
             width,
             stride,
             residual=residual,
             bypass=self.bypass,
-            size=size,
             expansion=expansion,
             kernel=kernel,
         )
@@ -369,7 +363,6 @@ class GraphBuilder:
         *,
         residual: bool,
         bypass: bool,
-        size: int,
         expansion: str | None = None,
         kernel: str | None = None,
     ) -> None:
@@ -382,7 +375,6 @@ class GraphBuilder:
                 stride=stride,
                 residual=residual,
                 bypass=bypass,
-                resolution=size,
                 expansion=expansion,
                 kernel=kernel,
             )

@@ -46,8 +46,6 @@ class Unit:
     stride: int
     residual: bool
     bypass: bool
-    resolution: int
-    """Height of the unit's output in the largest network, in pixels."""
     expansion: str | None = None
     kernel: str | None = None
 

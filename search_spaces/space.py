@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -89,6 +89,13 @@ class SearchSpace:
     def input_shape(self) -> Shape:
         """(channels, height, width) of one input image."""
         return (self.input_channels, self.resolution, self.resolution)
+
+    def at(self, resolution: int) -> SearchSpace:
+        """The same space for images of another height and width in pixels."""
+        settings = dict(self.settings)
+        if "resolution" in settings:
+            settings["resolution"] = resolution
+        return replace(self, resolution=resolution, settings=settings)
 
     def largest_value(self, name: str) -> int:
         """The value of a choice in the largest network."""

@@ -35,7 +35,7 @@ def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
             settings={},
             nodes=tuple(_node(n) for n in data["nodes"]),
             choices={choice.name: choice for choice in choices},
-            units=tuple(Unit(**unit) for unit in data["units"]),
+            units=tuple(_unit(unit) for unit in data["units"]),
             outputs=tuple(data["outputs"]),
             input_channels=data["input_channels"],
             resolution=data["resolution"],
@@ -45,6 +45,11 @@ def graph_from_dict(data: Mapping[str, Any]) -> SearchSpace:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"not a stored graph: {error!r}") from None
+
+
+def _unit(data: Mapping[str, Any]) -> Unit:
+    # files of the first versions say a resolution, which follows from the rest
+    return Unit(**{key: value for key, value in data.items() if key != "resolution"})
 
 
 def _node(data: Mapping[str, Any]) -> Node:

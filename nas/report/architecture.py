@@ -23,10 +23,24 @@ def unit_label(name: str) -> str:
 def spans(space: SearchSpace) -> Iterator[tuple[int, int, int]]:
     """Stretches of units of one resolution: (first, last + 1, pixels)."""
     start = 0
-    for pixels, group in groupby(space.units, key=lambda unit: unit.resolution):
+    sizes = _output_sizes(space)
+    for pixels, group in groupby(space.units, key=lambda unit: sizes[unit.name]):
         stop = start + len(list(group))
         yield start, stop, pixels
         start = stop
+
+
+def _output_sizes(space: SearchSpace) -> dict[str, int]:
+    """Height of every unit's output in pixels: that of its last operation."""
+    operations = space.describe(space.largest()).operations
+    return {
+        unit.name: next(
+            operation.output_shape[1]
+            for operation in reversed(operations)
+            if operation.name == unit.name or operation.name.startswith(f"{unit.name}.")
+        )
+        for unit in space.units
+    }
 
 
 def stages(space: SearchSpace) -> Iterator[tuple[int, int, str]]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nas.baselines import BASELINES, baseline, without_bypass
+from lut.devices.host import HostDevice
+from lut.validate import relative
+from nas.baselines import BASELINES, Cost, baseline, without_bypass
 from nas.config import Experiment, load_experiment, with_overrides
+from nas.metrics import AdditiveMetric, Metric
 from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
 from nas.runs import stored_config
 from nas.steps.network import train_network
 from nas.steps.search import problem_of
 from nas.steps.start import member_weights
-from search_spaces import space_of, unknown
+from search_spaces import Architecture, Network, space_of, unknown
 
 
 def train_baseline(
@@ -51,15 +55,26 @@ def train_baseline(
     found = load_architecture(searched, member=member)
     space = space_of(found)
     config = load_experiment(stored_config(searched))
-    metric = problem_of(config, reporter, beside=[without_bypass(space)]).metrics[0]
-    wanted = metric.of(space.describe(found))
-    stored = out / "train" / (name or kind) / "architecture.json"
-    if resume and stored.exists():
-        # a table that was measured anew must not change it
-        architecture = load_architecture(stored)
-    else:
-        architecture = baseline(kind, space, metric.of, wanted)
-    cost = metric.of(space_of(architecture).describe(architecture))
+    metric = problem_of(config, reporter, beside=[without_bypass(config.priced_space())]).metrics[0]
+
+    def network(architecture: Architecture) -> Network:
+        """As the search's metric prices it."""
+        priced = space_of(architecture)
+        priced = priced.at(config.search.resolution or priced.resolution)
+        return priced.describe(priced.architecture(architecture.choices))
+
+    architecture = kept_or(
+        out / "train" / (name or kind),
+        lambda: baseline(
+            kind,
+            space,
+            lambda a: metric.of(network(a)),
+            metric.of(network(found)),
+            measured=_on_this_machine(metric, network, found),
+        ),
+        resume=resume,
+    )
+    cost, wanted = metric.of(network(architecture)), metric.of(network(found))
     reporter.say(f"{kind}: {metric.name} {cost:.4g} {metric.unit}, wanted {wanted:.4g}")
     if weights == "inherited" and supernet is None:
         # iteration 0 of a search by fine-tuning is the network that it started from
@@ -75,3 +90,24 @@ def train_baseline(
         beside={"baseline": {"kind": kind, "of": str(searched), "metric": metric.name}}
         | ({"latency_predicted_ms": cost} if metric.name.startswith("latency") else {}),
     )
+
+
+def kept_or(
+    folder: Path, choose: Callable[[], Architecture], *, resume: bool = True
+) -> Architecture:
+    """The architecture of an interrupted training, which a later table or measurement must not
+    change; else the one that is chosen."""
+    stored = folder / "architecture.json"
+    return load_architecture(stored) if resume and stored.exists() else choose()
+
+
+def _on_this_machine(
+    metric: Metric, network: Callable[[Architecture], Network], found: Architecture
+) -> Cost | None:
+    """Measured latency as a fraction of the found network's, if it is this machine's."""
+    device = metric.device if isinstance(metric, AdditiveMetric) else None
+    host = HostDevice()
+    if device is None or device != host.info(device.precision):
+        return None
+    reference = network(found)
+    return lambda a: relative(network(a), reference, host, precision=device.precision)

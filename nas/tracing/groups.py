@@ -165,7 +165,6 @@ def searched(
                     stride=node.stride[0] if isinstance(node, Conv) else 1,
                     residual=node.name in added,
                     bypass=False,
-                    resolution=shapes[node.name][1],
                 )
             )
     return out, choices, units

@@ -398,7 +398,7 @@ def test_a_phone_that_stays_away_ends_clearly_and_the_rest_is_done_later(attach,
 
 @needs_adb
 def test_a_table_that_was_interrupted_is_finished_by_the_same_call(attach, binary, tmp_path):
-    searched = unit(inputs=4, filters=6, stride=1, residual=True, resolution=6, lowering="concat")
+    searched = unit(inputs=4, filters=6, stride=1, residual=False, resolution=6, lowering="concat")
     timing = replace(QUICK, repeats=1, batch_files=8)
     phone, serial = attach()
     whole = build_table([searched], open_device(binary, timing=timing), folder=tmp_path / "whole")

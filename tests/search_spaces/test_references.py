@@ -119,3 +119,12 @@ def check_shapes(found: SearchSpace, values: dict[str, int]) -> None:
     assert network.outputs[0] in made
     read = {name for operation in network.operations for name in operation.inputs}
     assert read | set(network.outputs) == set(made)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_space_at_another_resolution_is_the_one_built_there(name: str) -> None:
+    built = space(name, resolution=96)
+    moved = space(name).at(96)
+    assert moved == built and moved.fingerprint == built.fingerprint
+    half = built.scaled(0.5)
+    assert moved.describe(moved.architecture(half.choices)) == built.describe(half)

@@ -10,6 +10,7 @@ import pytest
 
 from nas.cli import main
 from search_spaces import Architecture, space
+from tests.nas.cli.commands import call, refused
 
 SMALL = [
     "--set=space.settings.resolution=16",
@@ -30,20 +31,6 @@ SMALL = [
 def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def call(capfd, *arguments: str) -> dict:
-    """Run with --json; standard output holds exactly the object that is returned."""
-    assert main([*arguments, "--json"]) == 0, capfd.readouterr().err
-    return json.loads(capfd.readouterr().out)
-
-
-def refused(capfd, *arguments: str) -> str:
-    """Run what must be refused: exit 2 and one line on standard error, nothing else."""
-    assert main(list(arguments)) == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.startswith("nas: ") and err.count("\n") == 1, err
-    return err
 
 
 def contents(folder: Path) -> dict[str, bytes]:

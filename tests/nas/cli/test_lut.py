@@ -7,6 +7,7 @@ import pytest
 
 from nas.cli import main
 from search_spaces import space
+from tests.nas.cli.commands import call
 
 
 @pytest.fixture(autouse=True)
@@ -14,22 +15,17 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def call(capfd, *arguments: str) -> dict:
-    assert main(["lut", *arguments, "--json"]) == 0, capfd.readouterr().err
-    return json.loads(capfd.readouterr().out)
-
-
 def test_query_sums_what_it_shows(capfd):
     network = space("mobilenet_v3_tiny").largest()
     Path("tiny.json").write_text(json.dumps(network.to_dict()))
-    found = call(capfd, "query", "tiny.json", "--device=pixel6-cpu", "--layers")
+    found = call(capfd, "lut", "query", "tiny.json", "--device=pixel6-cpu", "--layers")
     parts = {layer["name"]: layer["latency_ms"] for layer in found["layers"]}
     assert found["latency_ms"] == pytest.approx(sum(parts.values()))
     assert found["device"]["provenance"] == "fitted" and found["device"]["trust"] > 0
     # one operation alone has the latency that it has in the network
     operation = space("mobilenet_v3_tiny").describe(network).operations[0]
     Path("operation.json").write_text(json.dumps(operation.to_dict()))
-    alone = call(capfd, "query", "operation.json", "--device=pixel6-cpu")
+    alone = call(capfd, "lut", "query", "operation.json", "--device=pixel6-cpu")
     assert alone["latency_ms"] == parts[operation.name]
     assert main(["describe", "tiny.json", "--device=pixel6-cpu", "--json"]) == 0
     described = json.loads(capfd.readouterr().out)
@@ -37,7 +33,7 @@ def test_query_sums_what_it_shows(capfd):
 
 
 def test_fitted_devices_say_how_far_they_are_trusted(capfd):
-    devices = call(capfd, "devices")["devices"]
+    devices = call(capfd, "lut", "devices")["devices"]
     assert {"pixel1-cpu", "pixel4-cpu", "pixel6-cpu"} <= {d["name"] for d in devices}
     assert all(d["trust"] > 0 for d in devices if d["provenance"] == "fitted")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import yaml
 from nas.cli import main
 from nas.report.data import load_run
 from nas.weights import load_network
+from tests.nas.cli.commands import call, refused
 
 MODEL = """
 import torch
@@ -90,18 +90,6 @@ def folder(tmp_path, monkeypatch):
     Path("my_space.py").write_text(SPACE)
     Path("mine.yaml").write_text(yaml.safe_dump(RECIPE))
     return tmp_path
-
-
-def call(capfd, *arguments: str) -> dict:
-    assert main([*arguments, "--json"]) == 0, capfd.readouterr().err
-    return json.loads(capfd.readouterr().out)
-
-
-def refused(capfd, *arguments: str) -> str:
-    assert main(list(arguments)) == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.startswith("nas: ") and err.count("\n") == 1, err
-    return err
 
 
 def test_from_describe_to_a_file_that_the_runtime_runs(capfd):
@@ -281,3 +269,33 @@ def test_fine_tuning_that_diverges_is_dropped_and_counted(capfd):
     found = call(capfd, "search", "mine.yaml", "--set=search.evaluator.settings.lr=1e30")
     assert found["failures"] > 0 and found["best"] is None and "failed" in found["stopped"]
     assert "ended before every budget" in refused(capfd, "train", "mine.yaml")
+
+
+METRIC = """
+def large(network):
+    assert network.input_shape == (1, 64, 64), network.input_shape
+    return network.macs
+"""
+
+
+def test_baselines_are_priced_where_the_search_prices(capfd):
+    """At the resolution that the networks are for, and trained at the space's own."""
+    Path("my_metric.py").write_text(METRIC)
+    given = yaml.safe_load(Path("mine.yaml").read_text())
+    given["space"] = {
+        "name": "mobilenet_v3_tiny",
+        "settings": {"resolution": 16, "channels": 1, "classes": 10},
+    }
+    given["search"] = {
+        "metric": "large",
+        "metrics": {"large": "my_metric.py:large"},
+        "budget": "50%",
+        "resolution": 64,
+        "optimizers": {"mcd": {"iterations": 2, "samples": 2}},
+        "recalibration_images": 64,
+    }
+    Path("other.yaml").write_text(yaml.safe_dump(given))
+    call(capfd, "train-supernet", "other.yaml")
+    call(capfd, "search", "other.yaml")
+    trained = call(capfd, "train", "other.yaml", "--baseline=scaled")
+    assert trained["architecture"]["resolution"] == 16
