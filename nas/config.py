@@ -7,6 +7,7 @@ the nearest known. The resolved experiment is written into each run folder.
 from __future__ import annotations
 
 import importlib.resources
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,9 @@ from search_spaces import SearchSpace, UserError, unknown
 from search_spaces.storage import graph_from_dict
 
 EXPERIMENT_SCHEMA = 1
+
+HIDDEN = "***"
+"""Stands for a password where a recipe is stored."""
 
 
 class Section(BaseModel):
@@ -152,7 +156,7 @@ class SearchSection(Section):
     network's state, or a trained network or super-network of this project; None for the run's own
     super-network, or for a network as its function builds it."""
     storage: str | None = None
-    """Optuna storage URL; None for an SQLite file in the run folder."""
+    """Optuna storage URL; None for an SQLite file in the run folder. Its password is not stored."""
     workers: int = Field(default=1, ge=1)
     """Processes on this machine that evaluate candidates."""
 
@@ -223,6 +227,13 @@ class Experiment(Section):
         """True where the space is that of a model, which has weights of its own."""
         # a traced space is called as its model is in the recipe
         return self.space.graph is not None and self.space.graph["name"] == self.space.name
+
+    def shareable(self) -> Experiment:
+        """The experiment without the database's password: run folders and studies are shown."""
+        url = self.search.storage
+        hidden = url and re.sub(r"(://[^:/@]*):[^@]*@", rf"\1:{HIDDEN}@", url)
+        search = self.search.model_copy(update={"storage": hidden})
+        return self.model_copy(update={"search": search})
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved experiment as plain YAML types."""

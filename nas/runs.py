@@ -63,7 +63,7 @@ def claim(folder: Path, experiment: Experiment, sections: Sequence[str], *, resu
     elif not config.exists() and folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: is not empty and no run of ours; choose another --out")
     if not finished:
-        write_text(config, experiment.to_yaml())
+        write_text(config, experiment.shareable().to_yaml())
     return finished
 
 
@@ -97,7 +97,7 @@ def _refuse_other(config: Path, experiment: Experiment, sections: Sequence[str])
         raise UserError(f"{config}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(stored, Mapping):
         raise UserError(f"{config}: not a recipe; choose another --out")
-    own = experiment.to_dict()
+    own = experiment.shareable().to_dict()
     for section in sections:
         found = difference(section, stored.get(section), own[section])
         if found is not None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lut.cost import CostModel
-from nas.config import Experiment, Named, parse_experiment
+from nas.config import HIDDEN, Experiment, Named, parse_experiment
 from nas.files import read_json
 from nas.metrics import absolute_budgets, metric, split_budgets
 from nas.optimizers import Optimizer, Problem, optimizer
@@ -58,6 +58,8 @@ def search(
     """
     refuse_ranks("nas search", "use --workers N, or nas search --worker on each machine")
     folder = out / "search" / name
+    if experiment.search.storage and f":{HIDDEN}@" in experiment.search.storage:
+        raise UserError("search.storage: recipes are stored without its password; give --study")
     problem = problem_of(experiment, reporter)
     optimizer_for(experiment, problem)  # refuses what cannot work before anything is written
     builder_of(experiment)
@@ -66,7 +68,7 @@ def search(
         return read_json(folder / RESULT)
     evaluator = evaluator_of(experiment, weights, folder)
     stored = {
-        "experiment": experiment.to_dict(),
+        "experiment": experiment.shareable().to_dict(),
         "supernet": None if weights is None else str(weights.resolve()),
         "folder": str(folder.resolve()),
     }

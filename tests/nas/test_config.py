@@ -141,3 +141,18 @@ def test_a_search_prices_networks_at_the_resolution_they_are_for():
     row = [[choice.largest for choice in large.space.choices.values()]]
     assert large.metrics[0].batch(np.array(row)) == [network.macs]
     assert small.budgets["macs"] < large.budgets["macs"]
+
+
+def test_a_databases_password_is_not_stored(tmp_path):
+    from nas.runs import claim
+    from nas.steps import search
+
+    url = "postgresql+psycopg://nas:secret@db:5432/nas"
+    experiment = load_experiment("digits_quickstart", [f"search.storage={url}"])
+    assert experiment.search.storage == url
+    claim(tmp_path / "run", experiment, ("search",), resume=False)
+    stored = (tmp_path / "run" / "config.yaml").read_text()
+    assert "secret" not in stored and "nas:***@db:5432/nas" in stored
+    claim(tmp_path / "run", experiment, ("search",), resume=True)  # the same experiment
+    with pytest.raises(UserError, match="without its password; give --study"):
+        search(load_experiment(str(tmp_path / "run" / "config.yaml")), tmp_path / "other")
