@@ -172,17 +172,23 @@ def relative(
     reference: Network,
     device: MeasuringDevice,
     *,
-    rounds: int = 5,
+    rounds: int = 15,
     precision: Precision = "float32",
 ) -> float:
     """The measured latency of a network as a fraction of another one's, in turns.
+
+    The fastest round of each counts: a core that is shared with another machine's work runs at
+    two speeds, and medians of some rounds then compare the one with the other.
 
     Raises:
         UserError: the device is lost.
     """
     both = {"network": network, "reference": reference}
-    measured = measure_networks(both, device, rounds=rounds, precision=precision)
-    return measured["network"] / measured["reference"]
+    fastest = dict.fromkeys(both, float("inf"))
+    for _ in range(rounds):
+        measured = measure_networks(both, device, rounds=1, precision=precision)
+        fastest = {name: min(fastest[name], measured[name]) for name in both}
+    return fastest["network"] / fastest["reference"]
 
 
 def validate(
