@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas.files import read_json
 from nas.runs import RESULT
@@ -140,7 +140,9 @@ class Encoder:
 
 
 def start_encoder(module: Supernet, path: Path) -> Encoder:
-    """Copy every layer that a trained network of this project shares by name and shape, in place.
+    """Copy every layer that a trained network of this project shares by name, in place.
+
+    A layer that has more filters or channels there gives its first ones; kernels must be equal.
 
     Args:
         module: of the new task; to start a smaller network, extract it afterwards.
@@ -158,16 +160,16 @@ def start_encoder(module: Supernet, path: Path) -> Encoder:
     shared = [
         names
         for names in layers.values()
-        if all(n in stored.tensors and stored.tensors[n].shape == own[n].shape for n in names)
+        if all(n in stored.tensors and _contains(stored.tensors[n], own[n]) for n in names)
     ]
     if not shared:
         raise UserError(
             f"{path}: shares no layer with space {module.space.name}; an encoder's layers have the "
-            "names and widths of that space (nas describe shows them)"
+            "names of that space and at least its widths (nas describe shows them)"
         )
     with torch.no_grad():
         for name in (name for names in shared for name in names):
-            own[name].copy_(stored.tensors[name])
+            own[name].copy_(stored.tensors[name][tuple(map(slice, own[name].shape))])
     result = file.with_name(RESULT)
     seconds = None
     if result.is_file():
@@ -176,6 +178,13 @@ def start_encoder(module: Supernet, path: Path) -> Encoder:
         seconds = float(told["seconds"]) + before
     task = Preparation.from_dict(stored.state["preparation"]).task
     return Encoder(path, task, len(shared), len(layers), seconds)
+
+
+def _contains(given: Tensor, wanted: Tensor) -> bool:
+    """True where the tensors differ in the first two axes at most, and the given one is wider."""
+    if given.dim() != wanted.dim() or given.shape[2:] != wanted.shape[2:]:
+        return False
+    return all(a >= b for a, b in zip(given.shape[:2], wanted.shape[:2], strict=True))
 
 
 def weights_file(path: Path) -> Path:

@@ -177,6 +177,12 @@ def test_an_encoder_that_learned_classes_starts_the_super_network(classified, tm
     assert all(torch.equal(after[k], before[k]) for k in after if k not in shared)
     assert found.seconds == result(classified / "supernet")["seconds"]
 
+    # a narrower network takes the first filters
+    narrow = Supernet(space("fastdepth", resolution=32, multiplier=0.125))
+    assert start_encoder(narrow, classified / "supernet").layers == 27
+    cut = narrow.state_dict()
+    assert all(torch.equal(cut[k], shared[k][tuple(map(slice, cut[k].shape))]) for k in taken)
+
     encoder = [f"supernet.encoder={classified / 'supernet'}"]
     encoder += [f"train.encoder={classified / 'supernet'}"]
     summary = run(load_experiment("depth_quickstart", [*SHORT, *encoder]), tmp_path / "run")
