@@ -172,7 +172,7 @@ def relative(
     reference: Network,
     device: MeasuringDevice,
     *,
-    rounds: int = 9,
+    rounds: int = 15,
     precision: Precision = "float32",
 ) -> float:
     """The measured latency of a network as a fraction of another one's, in turns.
