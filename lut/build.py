@@ -15,9 +15,6 @@ from lut.references import References
 from lut.table import Table
 from search_spaces import Network, SearchSpace
 
-METHOD = 2
-"""The version of probes and writer; costs measured by another one do not mix."""
-
 
 def working_set(network: Network) -> int:
     """Bytes that one inference goes through: all weights, and the two widest maps."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lut.cost import DeviceInfo
 from lut.devices.base import device_identity
-from lut.probes import Surroundings
+from lut.probes import METHOD, Surroundings
 from lut.table import Table
 from search_spaces import UserError
 
@@ -46,8 +46,6 @@ def open_cached(path: Path, info: DeviceInfo, around: Surroundings, *, fresh: bo
     Raises:
         UserError: the file is damaged.
     """
-    from lut.build import METHOD
-
     empty = Table(
         device=info,
         source="nas lut build",

@@ -28,6 +28,9 @@ from lut.tflite.model import Array, ModelBuilder, pack
 from search_spaces import Operation
 from search_spaces.operation import Shape
 
+METHOD = 2
+"""The version of probes and writer; costs measured by another one do not mix."""
+
 _COLUMNS = 512
 """Inputs of the streaming product; its outputs follow from the bytes to stream."""
 
