@@ -231,7 +231,7 @@ class Experiment(Section):
     def shareable(self) -> Experiment:
         """The experiment without the database's password: run folders and studies are shown."""
         url = self.search.storage
-        hidden = url and re.sub(r"(://[^:/@]*):[^@]*@", rf"\1:{HIDDEN}@", url)
+        hidden = url and re.sub(r"(://[^:/@]*):[^/?]*@", rf"\1:{HIDDEN}@", url)
         search = self.search.model_copy(update={"storage": hidden})
         return self.model_copy(update={"search": search})
 

@@ -147,7 +147,7 @@ def test_a_databases_password_is_not_stored(tmp_path):
     from nas.runs import claim
     from nas.steps import search
 
-    url = "postgresql+psycopg://nas:secret@db:5432/nas"
+    url = "postgresql+psycopg://nas:very@secret@db:5432/nas"
     experiment = load_experiment("digits_quickstart", [f"search.storage={url}"])
     assert experiment.search.storage == url
     claim(tmp_path / "run", experiment, ("search",), resume=False)
