@@ -154,17 +154,36 @@ def measure_networks(
     Raises:
         UserError: the device is lost.
     """
-    from lut.tflite import quantize, write_network
-
     times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(rounds):
         for name, network in networks.items():
-            content = write_network(network, None)
-            if precision == "int8":
-                content = quantize(content, None)
+            content = _file(network, precision)
             measured = device.measure({"network": content}, on_progress=on_progress)
             times[name].append(measured["network"].median)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _file(network: Network, precision: Precision) -> bytes:
+    """The network with random weights."""
+    from lut.tflite import quantize, write_network
+
+    content = write_network(network, None)
+    return quantize(content, None) if precision == "int8" else content
+
+
+def fastest(
+    files: Mapping[str, bytes], device: MeasuringDevice, *, rounds: int = 15
+) -> dict[str, float]:
+    """The latency of files that are compared with one another: their fastest rounds, in turns.
+
+    A core that is shared with another machine's work runs at two speeds, and medians of some
+    rounds would compare the one with the other.
+
+    Raises:
+        UserError: the device is lost.
+    """
+    measured = [device.measure(files) for _ in range(rounds)]
+    return {name: min(turn[name].median for turn in measured) for name in files}
 
 
 def relative(
@@ -172,23 +191,16 @@ def relative(
     reference: Network,
     device: MeasuringDevice,
     *,
-    rounds: int = 15,
     precision: Precision = "float32",
 ) -> float:
-    """The measured latency of a network as a fraction of another one's, in turns.
-
-    The fastest round of each counts: a core that is shared with another machine's work runs at
-    two speeds, and medians of some rounds then compare the one with the other.
+    """The measured latency of a network as a fraction of another one's, see `fastest`.
 
     Raises:
         UserError: the device is lost.
     """
-    both = {"network": network, "reference": reference}
-    fastest = dict.fromkeys(both, float("inf"))
-    for _ in range(rounds):
-        measured = measure_networks(both, device, rounds=1, precision=precision)
-        fastest = {name: min(fastest[name], measured[name]) for name in both}
-    return fastest["network"] / fastest["reference"]
+    files = {"network": _file(network, precision), "reference": _file(reference, precision)}
+    measured = fastest(files, device)
+    return measured["network"] / measured["reference"]
 
 
 def validate(

@@ -9,7 +9,7 @@ from typing import Any
 
 from lut.cost import CostModel
 from lut.devices.host import HostDevice
-from lut.validate import relative
+from lut.validate import fastest, relative
 from nas.baselines import baseline, without_bypass
 from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
@@ -30,10 +30,6 @@ SUFFIX = "_quickstart"
 
 LABELS = {"largest": "Largest", "scaled": "Uniformly scaled", "discovered": "Discovered"}
 """The rows of the comparison: role, which is also the name of the training, and label."""
-
-ROUNDS = 15
-"""How often every exported network is measured; the rounds alternate between them and the fastest
-counts, since a core that is shared with another machine's work runs at two speeds."""
 
 
 def quickstart(
@@ -91,7 +87,7 @@ def quickstart(
         for role in ("discovered", "scaled", "largest")
     }
     files = {role: _exported(folder / "train" / role) for role in networks}
-    measured = measured_ms(files)
+    measured = fastest({role: file.read_bytes() for role, file in files.items()}, HostDevice())
     result = {
         "schema": RESULT_SCHEMA,
         "step": "quickstart",
@@ -127,17 +123,6 @@ def quickstart(
 def predicted_ms(table: CostModel, network: Network) -> float:
     """The sum over the network's operations, in milliseconds."""
     return sum(table.cost(operation) for operation in network.operations)
-
-
-def measured_ms(files: dict[str, Path]) -> dict[str, float]:
-    """The latency of exported networks on this machine, in milliseconds.
-
-    The networks take turns, so that a change of the machine's speed meets all of them.
-    """
-    device = HostDevice()
-    contents = {name: path.read_bytes() for name, path in files.items()}
-    rounds = [device.measure(contents) for _ in range(ROUNDS)]
-    return {name: min(r[name].median for r in rounds) for name in files}
 
 
 def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, float]:

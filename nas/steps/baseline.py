@@ -63,18 +63,19 @@ def train_baseline(
         priced = priced.at(config.search.resolution or priced.resolution)
         return priced.describe(priced.architecture(architecture.choices))
 
+    wanted = metric.of(network(found))
     architecture = kept_or(
         out / "train" / (name or kind),
         lambda: baseline(
             kind,
             space,
             lambda a: metric.of(network(a)),
-            metric.of(network(found)),
+            wanted,
             measured=_on_this_machine(metric, network, found),
         ),
         resume=resume,
     )
-    cost, wanted = metric.of(network(architecture)), metric.of(network(found))
+    cost = metric.of(network(architecture))
     reporter.say(f"{kind}: {metric.name} {cost:.4g} {metric.unit}, wanted {wanted:.4g}")
     if weights == "inherited" and supernet is None:
         # iteration 0 of a search by fine-tuning is the network that it started from
