@@ -9,12 +9,14 @@ Padding = tuple[int, int, int, int]
 """(top, bottom, left, right)"""
 
 
-def split_padding(x: Tensor, padding: Padding, value: float = 0.0) -> tuple[Tensor, list[int]]:
+def split_padding(
+    x: Tensor, padding: Padding, value: float = 0.0
+) -> tuple[Tensor, tuple[int, int]]:
     """The symmetric part of the padding for torch's own argument; the rest is applied to x."""
     top, bottom, left, right = padding
     if top == bottom and left == right:
-        return x, [top, left]
-    return F.pad(x, (left, right, top, bottom), value=value), [0, 0]
+        return x, (top, left)
+    return F.pad(x, (left, right, top, bottom), value=value), (0, 0)
 
 
 def average_pool(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from supernet.depthwise import conv2d
 
 
 class Conv2d(nn.Conv2d):
@@ -13,6 +15,11 @@ class Conv2d(nn.Conv2d):
 
     def reset_parameters(self) -> None:
         """Nothing: a compact network is built for every candidate of a search."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padding = self.padding
+        assert not isinstance(padding, str)
+        return conv2d(input, weight, bias, self.stride, padding, self.groups)  # type: ignore[arg-type]
 
 
 class Linear(nn.Linear):

@@ -14,6 +14,7 @@ from search_spaces.nodes import Linear as LinearNode
 from search_spaces.operation import ZERO_PRESERVING
 from supernet.activations import ACTIVATIONS
 from supernet.assignment import Statistics
+from supernet.depthwise import conv2d
 from supernet.functional import split_padding
 from supernet.initialisation import Conv2d, Linear
 from supernet.masks import Masks
@@ -139,9 +140,7 @@ class SuperConv(nn.Module):
             flat = F.linear(x.flatten(1), weight.flatten(1), self.conv.bias)
             return flat[:, :, None, None]
         x, padding = split_padding(x, around)
-        return F.conv2d(
-            x, weight, self.conv.bias, self.conv.stride, padding, groups=self.conv.groups
-        )
+        return conv2d(x, weight, self.conv.bias, self.node.stride, padding, self.conv.groups)
 
 
 class SuperLinear(nn.Module):

@@ -1,0 +1,85 @@
+"""The convolution for small depthwise maps equals torch's own in value and in every gradient."""
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from supernet.depthwise import conv2d
+
+
+def drawn_cases(count: int) -> list[tuple[int, ...]]:
+    """(height, width, kernel's height, its width, stride, padding, channels of a group)."""
+    source = random.Random(0)
+    cases: list[tuple[int, ...]] = []
+    while len(cases) < count:
+        height, width = source.randint(1, 9), source.randint(1, 9)
+        kernel, padding = (
+            (source.choice((1, 2, 3, 5, 7)), source.choice((1, 3, 5, 7))),
+            source.randint(0, 3),
+        )
+        if height + 2 * padding >= kernel[0] and width + 2 * padding >= kernel[1]:
+            stride, group = source.choice((1, 2, 3)), source.choice((1, 1, 1, 2))
+            cases.append((height, width, *kernel, stride, padding, group))
+    return cases
+
+
+@pytest.mark.parametrize("case", drawn_cases(150), ids=str)
+def test_value_and_gradients_equal_torch(case: tuple[int, ...]) -> None:
+    height, width, k, m, stride, padding, group = case
+    generator = torch.Generator().manual_seed(hash(case) % 2**31)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    channels = 6
+    tensors = [draw(4, channels, height, width), draw(channels, group, k, m), draw(channels)]
+    tensors[0] = tensors[0].to(memory_format=torch.channels_last)
+    results = []
+    for own in (True, False):
+        x, weight, bias = (t.detach().clone().requires_grad_() for t in tensors)
+        if own:
+            y = conv2d(x, weight, bias, (stride, stride), (padding, padding), channels // group)
+        else:
+            y = F.conv2d(x, weight, bias, stride, padding, groups=channels // group)
+        wanted = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).reshape(y.shape)
+        y.backward(wanted)
+        results.append((y, x.grad, weight.grad, bias.grad))
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_float32_in_memory_formats_and_weights_that_are_a_slice() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 16, 2, 2, generator=generator)
+    kernel = torch.randn(16, 1, 7, 7, generator=generator)
+    for memory_format in (torch.channels_last, torch.contiguous_format):
+        gradients = []
+        for convolve in (
+            lambda i, w: conv2d(i, w, None, (1, 1), (2, 2), 16),
+            lambda i, w: F.conv2d(i, w, None, 1, 2, groups=16),
+        ):
+            weight = kernel.clone().requires_grad_()
+            convolve(
+                x.to(memory_format=memory_format), weight[:, :, 1:6, 1:6]
+            ).square().sum().backward()
+            gradients.append(weight.grad)
+        assert torch.allclose(gradients[0], gradients[1], rtol=1e-4, atol=1e-4)
+        assert gradients[0].abs().sum() > 0
+
+
+def test_a_convolution_exports_as_itself() -> None:
+    """Tracing and compiling must see torch's operation, not a function of this project."""
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(4, 1, 5, 5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return conv2d(x, self.weight, None, (1, 1), (2, 2), 4)
+
+    exported = torch.export.export(Layer(), (torch.randn(1, 4, 2, 2),))
+    assert any("conv2d" in str(node.target) for node in exported.graph.nodes)
