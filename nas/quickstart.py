@@ -9,8 +9,8 @@ from typing import Any
 
 from lut.cost import CostModel
 from lut.devices.host import HostDevice
-from lut.validate import fastest, relative
-from nas.baselines import baseline, without_bypass
+from lut.validate import fastest
+from nas.baselines import without_bypass
 from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
 from nas.export import export
@@ -19,12 +19,11 @@ from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
 from nas.report import write_report
 from nas.runs import RESULT, RESULT_SCHEMA, default_out
-from nas.steps import own_version, search, train_network, train_supernet
-from nas.steps.baseline import kept_or
+from nas.steps import own_version, search, train_baseline, train_network, train_supernet
 from nas.steps.common import encoder_seconds
 from nas.tables import measured_table
 from nas.weights import load_network
-from search_spaces import Architecture, Network, SearchSpace, space_of, unknown
+from search_spaces import Architecture, SearchSpace, space_of, unknown
 
 SUFFIX = "_quickstart"
 
@@ -73,19 +72,20 @@ def quickstart(
     first = train_supernet(experiment, folder, resume=True, reporter=reporter)
     reporter.say("step 2: the search")
     second = search(experiment, folder, resume=True, reporter=reporter)
-    discovered = load_architecture(folder / "search" / "main" / RESULT)
-    networks = {
-        "largest": space.largest(),
-        "scaled": kept_or(folder / "train" / "scaled", lambda: _scaled(space, discovered, table)),
-        "discovered": discovered,
-    }
+    searched = folder / "search" / "main" / RESULT
     reporter.say("step 3: the discovered network, and what it is compared with")
+
+    def train(name: str, network: Architecture) -> dict[str, Any]:
+        return train_network(experiment, network, folder, name=name, resume=True, reporter=reporter)
+
     trained = {
-        role: train_network(
-            experiment, networks[role], folder, name=role, resume=True, reporter=reporter
-        )
-        for role in ("discovered", "scaled", "largest")
+        "discovered": train("discovered", load_architecture(searched)),
+        "scaled": train_baseline(
+            experiment, "scaled", searched, folder, resume=True, reporter=reporter
+        ),
+        "largest": train("largest", space.largest()),
     }
+    networks = {role: load_architecture(folder / "train" / role) for role in LABELS}
     files = {role: _exported(folder / "train" / role) for role in networks}
     measured = fastest({role: file.read_bytes() for role, file in files.items()}, HostDevice())
     result = {
@@ -120,11 +120,6 @@ def quickstart(
     return {**result, "report": str(report)}
 
 
-def predicted_ms(table: CostModel, network: Network) -> float:
-    """The sum over the network's operations, in milliseconds."""
-    return sum(table.cost(operation) for operation in network.operations)
-
-
 def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, float]:
     """This machine's table for the space and its scaled networks; what the cache lacks is measured.
 
@@ -135,22 +130,6 @@ def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, fl
     spaces = [space, without_bypass(space)]
     table = measured_table(spaces, HostDevice(), reporter=reporter)
     return table, time.perf_counter() - started
-
-
-def _scaled(space: SearchSpace, discovered: Architecture, table: CostModel) -> Architecture:
-    """The scaled network that is as fast as the discovered one on this machine."""
-
-    def network(architecture: Architecture) -> Network:
-        return space_of(architecture).describe(architecture)
-
-    reference, host = network(discovered), HostDevice()
-    return baseline(
-        "scaled",
-        space,
-        lambda a: predicted_ms(table, network(a)),
-        predicted_ms(table, reference),
-        measured=lambda a: relative(network(a), reference, host),
-    )
 
 
 def _seconds_before(folder: Path) -> float:

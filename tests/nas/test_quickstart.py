@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import lut
 import nas.quickstart
+import nas.tables
 from lut.cost import DeviceInfo
 from nas.quickstart import quickstart
 from nas.weights import load_network
@@ -37,8 +37,8 @@ class MadeUpTable:
 @pytest.fixture
 def made_up(monkeypatch):
     table = MadeUpTable()
-    monkeypatch.setattr(lut, "open_cost_model", lambda *a, **k: table, raising=False)
-    monkeypatch.setattr(nas.quickstart, "latency_table", lambda *a: (table, 0.0))
+    for module in (nas.tables, nas.quickstart):
+        monkeypatch.setattr(module, "measured_table", lambda *a, **k: table)
     return table
 
 
