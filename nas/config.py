@@ -7,7 +7,6 @@ the nearest known. The resolved experiment is written into each run folder.
 from __future__ import annotations
 
 import importlib.resources
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,13 +15,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.spaces import open_space
+from nas.urls import shown
 from search_spaces import SearchSpace, UserError, unknown
 from search_spaces.storage import graph_from_dict
 
 EXPERIMENT_SCHEMA = 1
-
-HIDDEN = "***"
-"""Stands for a password where a recipe is stored."""
 
 
 class Section(BaseModel):
@@ -231,7 +228,7 @@ class Experiment(Section):
     def shareable(self) -> Experiment:
         """The experiment without the database's password: run folders and studies are shown."""
         url = self.search.storage
-        hidden = url and re.sub(r"(://[^:/@]*):[^/?]*@", rf"\1:{HIDDEN}@", url)
+        hidden = url and shown(url)
         search = self.search.model_copy(update={"storage": hidden})
         return self.model_copy(update={"search": search})
 

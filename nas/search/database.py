@@ -13,6 +13,7 @@ import optuna
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
+from nas.urls import shown
 from search_spaces import UserError
 
 RETRY_SECONDS = (0.5, 1, 2, 4, 8, 15, 30, 60)
@@ -39,11 +40,6 @@ def sqlite_path(url: str) -> Path | None:
     if parsed.get_backend_name() != "sqlite":
         return None
     return Path(parsed.database or "")
-
-
-def shown(url: str) -> str:
-    """The URL as it may be printed, its password hidden."""
-    return sa.make_url(url).render_as_string()
 
 
 def storage(url: str) -> optuna.storages.RDBStorage:

@@ -30,9 +30,10 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from nas.optimizers.base import Candidate
-from nas.search.database import engine, patiently, quiet, shown, sqlite_path, storage
+from nas.search.database import engine, patiently, quiet, sqlite_path, storage
 from nas.search.evaluators.base import Evaluation
 from nas.search.worker_names import is_dead
+from nas.urls import shown
 from search_spaces import SearchSpace, UserError
 
 CLAIM_SECONDS = 60.0

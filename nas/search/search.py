@@ -13,12 +13,13 @@ from typing import Any
 from nas.metrics.budgets import show
 from nas.optimizers.base import Optimizer
 from nas.progress import SILENT, Bar, Reporter
-from nas.search.database import shown, sqlite_url
+from nas.search.database import sqlite_url
 from nas.search.evaluators.base import Evaluator
 from nas.search.record import Direction, Record, Slot
 from nas.search.result import SearchResult, score_of, tables_of, version
 from nas.search.worker import Closed, OnIteration, Worker
 from nas.training.interrupt import Stopped, stop_on_signal
+from nas.urls import shown
 from search_spaces import UserError
 
 STUDY = "study.db"

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nas.optimizers.base import Candidate, Member, Optimizer, Result
-from nas.search.database import shown
 from nas.search.evaluators.base import CandidateFailed, Evaluation, Evaluator
 from nas.search.record import RENEW_SECONDS, Record, Slot
 from nas.search.worker_names import this_worker
+from nas.urls import shown
 from search_spaces import UserError
 
 POLL_SECONDS = (0.05, 1.0)

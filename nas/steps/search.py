@@ -12,18 +12,18 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lut.cost import CostModel
-from nas.config import HIDDEN, Experiment, Named, parse_experiment
+from nas.config import Experiment, Named, parse_experiment
 from nas.files import read_json
 from nas.metrics import absolute_budgets, metric, split_budgets
 from nas.optimizers import Optimizer, Problem, optimizer
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT, claim
 from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
-from nas.search.database import shown
 from nas.steps.common import prepare
 from nas.steps.start import start_network, start_of
 from nas.tasks.registry import open_task
 from nas.training.distributed import refuse_ranks
+from nas.urls import HIDDEN, shown
 from nas.weights import load_supernet
 from search_spaces import SearchSpace, UserError, unknown
 

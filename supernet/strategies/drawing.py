@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -51,7 +52,7 @@ class Drawing:
         """The smallest sub-network of the range at this point of the training."""
         lowest = self.lowest(progress)
         values = {
-            name: next(v for v in choice.values if v >= lowest * choice.largest)
+            name: choice.values[_first_within(choice.values, lowest)]
             for name, choice in space.choices.items()
         }
         return space.canonical(values)
@@ -62,11 +63,16 @@ class Drawing:
         keep = source.random() if self.keep == "network" else float(self.keep)
         values = {}
         for name, choice in space.choices.items():
-            allowed = [v for v in choice.values if v >= lowest * choice.largest]
+            first = _first_within(choice.values, lowest)
             stays = source.random() < keep
-            drawn = allowed[source.randrange(len(allowed))]
-            values[name] = choice.largest if stays else drawn
+            drawn = choice.values[first + source.randrange(len(choice.values) - first)]
+            values[name] = choice.values[-1] if stays else drawn
         return space.canonical(values)
+
+
+def _first_within(values: Sequence[int], lowest: float) -> int:
+    """The index of the first of the ascending values that is not below this share of the last."""
+    return bisect_left(values, lowest * values[-1])
 
 
 def in_runs(
