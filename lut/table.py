@@ -65,6 +65,15 @@ class Table:
         """The number of entries."""
         return sum(len(points) for points in self.families.values())
 
+    @property
+    def unsteadiness(self) -> float:
+        """Half the interquartile range of the timings over the costs, both summed over all entries.
+
+        Below 0.1 on a machine that does nothing else; 0.2 where others share its cores.
+        """
+        costs = [cost for points in self.families.values() for cost in points.values()]
+        return sum(c.spread for c in costs) / (sum(c.value for c in costs) or 1.0)
+
     # building ----------------------------------------------------------------------------------
 
     def add(self, operation: Operation, value: float, spread: float = 0.0) -> None:

@@ -17,6 +17,9 @@ from nas.networks import find
 from nas.progress import SILENT, Reporter
 from search_spaces import Architecture, Network, SearchSpace, UserError, space_of
 
+UNSTEADY = 0.1
+"""`lut.Table.unsteadiness` above which a table is used with a warning."""
+
 
 @contextmanager
 def progress_of(reporter: Reporter, what: str) -> Iterator[ProgressCallback]:
@@ -47,7 +50,14 @@ def measured_table(
         UserError: the device is lost; what was measured is kept.
     """
     with progress_of(reporter, f"measuring latency on {device.name}") as show:
-        return build_table(spaces, device, fresh=fresh, on_progress=show)
+        table = build_table(spaces, device, fresh=fresh, on_progress=show)
+    if table.unsteadiness > UNSTEADY:
+        reporter.warn(
+            f"the {device.name} table was measured while the device was busy or changed its speed "
+            f"(timings of one operation are {100 * table.unsteadiness:.0f} % apart): its sums may "
+            "be off by as much; when it is quiet, measure again: nas lut build EXPERIMENT --fresh"
+        )
+    return table
 
 
 def space_named(reference: str) -> SearchSpace:

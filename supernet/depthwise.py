@@ -21,8 +21,8 @@ def conv2d(
     """``torch.nn.functional.conv2d``, with another weight gradient where torch's is slow.
 
     oneDNN, which torch calls on a processor, has no fast weight gradient for a depthwise
-    convolution over a map that is smaller than its kernel (`jit_uni_dw_conv` asks for it; seen
-    with oneDNN 3.x) and falls back to one matrix product per image and channel, 10 to 300 times
+    convolution over a map that is smaller than its kernel (its conditions; seen with oneDNN 3.12
+    and AVX2): it falls back to one matrix product per image and channel, 10 to 300 times
     slower than the arithmetic. Late layers at 32 to 96 px are all of that kind.
 
     Args:

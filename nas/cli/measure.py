@@ -92,11 +92,13 @@ def build(
             "schema": 1,
             "device": asdict(table.device),
             "entries": len(table),
+            "unsteadiness": table.unsteadiness,
             "table": table.identity,
             "cache": str(cache_folder() / "tables"),
             "file": None if out is None else str(out),
         }
         flat = {k: v for k, v in data.items() if k not in ("schema", "device")}
+        flat["unsteadiness"] = f"{100 * table.unsteadiness:.0f} %"
         printer.result(data, lambda: facts(f"table of {table.device.name}", flat))
 
 

@@ -1,0 +1,58 @@
+"""A table that was measured on a restless machine says so wherever it is used."""
+
+import pytest
+
+from lut.cost import DeviceInfo
+from lut.devices.base import Measurement
+from nas.tables import measured_table
+from search_spaces import space
+
+pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
+
+
+class Bench:
+    """A device whose timings are a given share apart."""
+
+    cache_bytes = 2 << 20
+
+    def __init__(self, name, apart):
+        self.name = name
+        self.apart = apart
+
+    def info(self, precision):
+        return DeviceInfo(self.name, "a bench", "one", 1, "bench", "1", precision, "measured")
+
+    def measure(self, files, *, on_result=None, on_progress=None):
+        times = {name: 1 + len(content) / 1e4 for name, content in files.items()}
+        results = {name: Measurement(t, self.apart * t, 5) for name, t in times.items()}
+        for name, measured in results.items():
+            on_result(name, measured)
+        return results
+
+
+class Heard:
+    """A reporter that keeps the warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def __getattr__(self, name):
+        from nas.progress import SILENT
+
+        return getattr(SILENT, name)
+
+
+def test_a_restless_machine_is_named_and_so_is_its_table_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAS_CACHE", str(tmp_path))
+    spaces = [space("mobilenet_v3_tiny", resolution=16, classes=10, channels=1)]
+    quiet, restless = Heard(), Heard()
+    measured_table(spaces, Bench("quiet", 0.0), reporter=quiet)
+    assert not quiet.warnings
+    table = measured_table(spaces, Bench("restless", 0.4), reporter=restless)
+    again = measured_table(spaces, Bench("restless", 0.4), reporter=restless)
+    assert again.identity == table.identity
+    assert len(restless.warnings) == 2
+    assert all("restless" in w and "--fresh" in w for w in restless.warnings)
