@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -45,22 +46,25 @@ def conv2d(
 def _slow_in_training(
     x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
 ) -> bool:
-    """Whether oneDNN would fall back for the gradient of these weights."""
-    return (
-        x.device.type == "cpu"
-        and len(weight) == x.shape[1]
-        and weight.shape[1] == 1
-        and weight.requires_grad
-        and torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-        and any(
-            size < kernel + (-around % step)
-            for size, kernel, step, around in zip(
-                x.shape[2:], weight.shape[2:], stride, padding, strict=True
-            )
-        )
-    )
+    """Whether oneDNN would fall back for the gradient of these weights, and that costs more."""
+    if (
+        x.device.type != "cpu"
+        or len(weight) != x.shape[1]
+        or weight.shape[1] != 1
+        or not weight.requires_grad
+        or not torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
+    ):
+        return False
+    axes = list(zip(x.shape[2:], weight.shape[2:], stride, padding, strict=True))
+    falls_back = any(size < kernel + (-around % step) for size, kernel, step, around in axes)
+    taps = math.prod(min(kernel, 2 * size - 1) for size, kernel, _, _ in axes)
+    return falls_back and len(x) * x.shape[1] >= _PRODUCTS_PER_TAP * taps
+
+
+_PRODUCTS_PER_TAP = 24
+"""So many of oneDNN's matrix products take the time in which torch is called for one tap."""
 
 
 class _SmallDepthwise(torch.autograd.Function):
