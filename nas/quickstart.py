@@ -11,10 +11,11 @@ from lut.cost import CostModel
 from lut.devices.host import HostDevice
 from lut.validate import fastest
 from nas.baselines import without_bypass
-from nas.config import load_experiment, recipes, with_overrides
+from nas.config import Experiment, load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
 from nas.export import export
 from nas.files import read_json, write_json
+from nas.headstart import head_start
 from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
 from nas.report import write_report
@@ -67,24 +68,24 @@ def quickstart(
     folder = out or default_out(experiment)
     space = experiment.search_space()
 
-    table, table_seconds = latency_table(space, reporter)
-    reporter.say("step 1: the super-network")
-    first = train_supernet(experiment, folder, resume=True, reporter=reporter)
-    reporter.say("step 2: the search")
-    second = search(experiment, folder, resume=True, reporter=reporter)
-    searched = folder / "search" / "main" / RESULT
-    reporter.say("step 3: the discovered network, and what it is compared with")
-
     def train(name: str, network: Architecture) -> dict[str, Any]:
         return train_network(experiment, network, folder, name=name, resume=True, reporter=reporter)
 
-    trained = {
-        "discovered": train("discovered", load_architecture(searched)),
-        "scaled": train_baseline(
-            experiment, "scaled", searched, folder, resume=True, reporter=reporter
-        ),
-        "largest": train("largest", space.largest()),
-    }
+    table, table_seconds = latency_table(space, reporter)
+    # the largest network needs nothing of the search: a second core trains it meanwhile
+    with head_start(_train_silently, experiment, space.largest(), folder, "largest") as wait:
+        reporter.say("step 1: the super-network")
+        first = train_supernet(experiment, folder, resume=True, reporter=reporter)
+        reporter.say("step 2: the search")
+        second = search(experiment, folder, resume=True, reporter=reporter)
+        searched = folder / "search" / "main" / RESULT
+        reporter.say("step 3: the discovered network, and what it is compared with")
+        trained = {"discovered": train("discovered", load_architecture(searched))}
+        wait()
+    trained["largest"] = train("largest", space.largest())
+    trained["scaled"] = train_baseline(
+        experiment, "scaled", searched, folder, resume=True, reporter=reporter
+    )
     networks = {role: load_architecture(folder / "train" / role) for role in LABELS}
     files = {role: _exported(folder / "train" / role) for role in networks}
     measured = fastest({role: file.read_bytes() for role, file in files.items()}, HostDevice())
@@ -130,6 +131,10 @@ def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, fl
     spaces = [space, without_bypass(space)]
     table = measured_table(spaces, HostDevice(), reporter=reporter)
     return table, time.perf_counter() - started
+
+
+def _train_silently(experiment: Experiment, network: Architecture, folder: Path, name: str) -> None:
+    train_network(experiment, network, folder, name=name, resume=True)
 
 
 def _seconds_before(folder: Path) -> float:
