@@ -69,7 +69,7 @@ class Table:
     def unsteadiness(self) -> float:
         """Half the interquartile range of the timings over the costs, both summed over all entries.
 
-        Below 0.1 on a machine that does nothing else; 0.2 where others share its cores.
+        0.08 to 0.3 on a machine whose cores are shared and change their speed.
         """
         costs = [cost for points in self.families.values() for cost in points.values()]
         return sum(c.spread for c in costs) / (sum(c.value for c in costs) or 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lut.cost import CostModel
 from lut.devices.host import HostDevice
 from lut.validate import fastest
 from nas.baselines import without_bypass
-from nas.config import Experiment, load_experiment, recipes, with_overrides
+from nas.config import load_experiment, recipes, with_overrides
 from nas.deploy import metadata_of
 from nas.export import export
 from nas.files import read_json, write_json
@@ -20,7 +21,14 @@ from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
 from nas.report import write_report
 from nas.runs import RESULT, RESULT_SCHEMA, default_out
-from nas.steps import own_version, search, train_baseline, train_network, train_supernet
+from nas.steps import (
+    choose_baseline,
+    own_version,
+    search,
+    train_baseline,
+    train_network,
+    train_supernet,
+)
 from nas.steps.common import encoder_seconds
 from nas.tables import measured_table
 from nas.weights import load_network
@@ -68,24 +76,37 @@ def quickstart(
     folder = out or default_out(experiment)
     space = experiment.search_space()
 
-    def train(name: str, network: Architecture) -> dict[str, Any]:
-        return train_network(experiment, network, folder, name=name, resume=True, reporter=reporter)
-
     table, table_seconds = latency_table(space, reporter)
-    # the largest network needs nothing of the search: a second core trains it meanwhile
-    with head_start(_train_silently, experiment, space.largest(), folder, "largest") as wait:
+    searched = folder / "search" / "main" / RESULT
+    # a second core trains what the step at hand does not wait for
+    largest = partial(
+        train_network, experiment, space.largest(), folder, name="largest", resume=True
+    )
+    with head_start(largest) as wait:
         reporter.say("step 1: the super-network")
         first = train_supernet(experiment, folder, resume=True, reporter=reporter)
         reporter.say("step 2: the search")
         second = search(experiment, folder, resume=True, reporter=reporter)
-        searched = folder / "search" / "main" / RESULT
-        reporter.say("step 3: the discovered network, and what it is compared with")
-        trained = {"discovered": train("discovered", load_architecture(searched))}
         wait()
-    trained["largest"] = train("largest", space.largest())
-    trained["scaled"] = train_baseline(
-        experiment, "scaled", searched, folder, resume=True, reporter=reporter
-    )
+    reporter.say("step 3: the discovered network, and what it is compared with")
+    # measures, so nothing else runs meanwhile
+    choose_baseline("scaled", searched, folder, resume=True, reporter=reporter)
+    scaled = partial(train_baseline, experiment, "scaled", searched, folder, resume=True)
+    with head_start(scaled) as wait:
+        discovered = train_network(
+            experiment,
+            load_architecture(searched),
+            folder,
+            name="discovered",
+            resume=True,
+            reporter=reporter,
+        )
+        wait()
+    trained = {
+        "discovered": discovered,
+        "scaled": scaled(reporter=reporter),
+        "largest": largest(reporter=reporter),
+    }
     networks = {role: load_architecture(folder / "train" / role) for role in LABELS}
     files = {role: _exported(folder / "train" / role) for role in networks}
     measured = fastest({role: file.read_bytes() for role, file in files.items()}, HostDevice())
@@ -131,10 +152,6 @@ def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, fl
     spaces = [space, without_bypass(space)]
     table = measured_table(spaces, HostDevice(), reporter=reporter)
     return table, time.perf_counter() - started
-
-
-def _train_silently(experiment: Experiment, network: Architecture, folder: Path, name: str) -> None:
-    train_network(experiment, network, folder, name=name, resume=True)
 
 
 def _seconds_before(folder: Path) -> float:

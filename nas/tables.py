@@ -17,8 +17,8 @@ from nas.networks import find
 from nas.progress import SILENT, Reporter
 from search_spaces import Architecture, Network, SearchSpace, UserError, space_of
 
-UNSTEADY = 0.1
-"""`lut.Table.unsteadiness` above which a table is used with a warning."""
+UNSTEADY = 0.2
+"""`lut.Table.unsteadiness` above which a table that was just measured is warned of."""
 
 
 @contextmanager
@@ -49,13 +49,20 @@ def measured_table(
     Raises:
         UserError: the device is lost; what was measured is kept.
     """
+    measured = False
     with progress_of(reporter, f"measuring latency on {device.name}") as show:
-        table = build_table(spaces, device, fresh=fresh, on_progress=show)
-    if table.unsteadiness > UNSTEADY:
+
+        def heard(now: Progress) -> None:
+            nonlocal measured
+            measured = True
+            show(now)
+
+        table = build_table(spaces, device, fresh=fresh, on_progress=heard)
+    if measured and table.unsteadiness > UNSTEADY:
         reporter.warn(
-            f"the {device.name} table was measured while the device was busy or changed its speed "
-            f"(timings of one operation are {100 * table.unsteadiness:.0f} % apart): its sums may "
-            "be off by as much; when it is quiet, measure again: nas lut build EXPERIMENT --fresh"
+            f"timings of one operation on {device.name} are {100 * table.unsteadiness:.0f} % "
+            "apart: something else is running, or the core changes its speed, and sums may be off "
+            "by as much; where it is quieter, measure again with nas lut build EXPERIMENT --fresh"
         )
     return table
 

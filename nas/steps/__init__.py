@@ -4,7 +4,7 @@ Each writes its own folder (``config.yaml``, ``result.json``, weights, TensorBoa
 checkpoints) and returns what its ``result.json`` holds.
 """
 
-from nas.steps.baseline import train_baseline
+from nas.steps.baseline import choose_baseline, train_baseline
 from nas.steps.common import own_version
 from nas.steps.network import evaluate_network, train_network
 from nas.steps.run import run
@@ -12,6 +12,7 @@ from nas.steps.search import join, search
 from nas.steps.supernet import train_supernet
 
 __all__ = [
+    "choose_baseline",
     "evaluate_network",
     "join",
     "own_version",

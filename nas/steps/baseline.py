@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from lut.devices.host import HostDevice
 from lut.validate import relative
 from nas.baselines import BASELINES, Cost, baseline, without_bypass
 from nas.config import Experiment, load_experiment, with_overrides
+from nas.files import write_json
 from nas.metrics import AdditiveMetric, Metric
 from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
@@ -49,11 +51,55 @@ def train_baseline(
         UserError: no such baseline or search; as `train_network`.
         Stopped: a signal came, the checkpoint is written.
     """
+    chosen = choose_baseline(
+        kind, searched, out, member=member, name=name, resume=resume, reporter=reporter
+    )
+    weights = BASELINES[kind][0]
+    if weights == "inherited" and supernet is None:
+        # iteration 0 of a search by fine-tuning is the network that it started from
+        supernet = member_weights(searched, space_of(chosen.beside).largest())
+    metric, cost = chosen.metric.name, chosen.cost
+    return train_network(
+        with_overrides(experiment, [f"train.weights={weights}"]),
+        chosen.architecture,
+        out,
+        name=name or kind,
+        supernet=supernet,
+        resume=resume,
+        reporter=reporter,
+        beside={"baseline": {"kind": kind, "of": str(searched), "metric": metric}}
+        | ({"latency_predicted_ms": cost} if metric.startswith("latency") else {}),
+    )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A baseline's network, the search's network that it stands beside, and what it costs."""
+
+    architecture: Architecture
+    beside: Architecture
+    metric: Metric
+    cost: float
+
+
+def choose_baseline(
+    kind: str,
+    searched: Path,
+    out: Path,
+    *,
+    member: int | None = None,
+    name: str | None = None,
+    resume: bool = False,
+    reporter: Reporter = SILENT,
+) -> Chosen:
+    """The network of `train_baseline`, and where it is trained a note of it.
+
+    With ``resume`` the network of an interrupted training stays, which a later table or
+    measurement must not change. Arguments and errors as `train_baseline`'s.
+    """
     if kind not in BASELINES:
         raise unknown("baseline", kind, BASELINES)
-    weights = BASELINES[kind][0]
     found = load_architecture(searched, member=member)
-    space = space_of(found)
     config = load_experiment(stored_config(searched))
     metric = problem_of(config, reporter, beside=[without_bypass(config.priced_space())]).metrics[0]
 
@@ -64,42 +110,22 @@ def train_baseline(
         return priced.describe(priced.architecture(architecture.choices))
 
     wanted = metric.of(network(found))
-    architecture = kept_or(
-        out / "train" / (name or kind),
-        lambda: baseline(
+    stored = out / "train" / (name or kind) / "architecture.json"
+    if resume and stored.exists():
+        architecture = load_architecture(stored)
+    else:
+        architecture = baseline(
             kind,
-            space,
+            space_of(found),
             lambda a: metric.of(network(a)),
             wanted,
             measured=_on_this_machine(metric, network, found),
-        ),
-        resume=resume,
-    )
+        )
+        if not stored.parent.exists():
+            write_json(stored, architecture.to_dict())
     cost = metric.of(network(architecture))
     reporter.say(f"{kind}: {metric.name} {cost:.4g} {metric.unit}, wanted {wanted:.4g}")
-    if weights == "inherited" and supernet is None:
-        # iteration 0 of a search by fine-tuning is the network that it started from
-        supernet = member_weights(searched, space.largest())
-    return train_network(
-        with_overrides(experiment, [f"train.weights={weights}"]),
-        architecture,
-        out,
-        name=name or kind,
-        supernet=supernet,
-        resume=resume,
-        reporter=reporter,
-        beside={"baseline": {"kind": kind, "of": str(searched), "metric": metric.name}}
-        | ({"latency_predicted_ms": cost} if metric.name.startswith("latency") else {}),
-    )
-
-
-def kept_or(
-    folder: Path, choose: Callable[[], Architecture], *, resume: bool = True
-) -> Architecture:
-    """The architecture of an interrupted training, which a later table or measurement must not
-    change; else the one that is chosen."""
-    stored = folder / "architecture.json"
-    return load_architecture(stored) if resume and stored.exists() else choose()
+    return Chosen(architecture, found, metric, cost)
 
 
 def _on_this_machine(
