@@ -25,7 +25,7 @@ from nas.steps import (
     choose_baseline,
     own_version,
     search,
-    train_baseline,
+    train_chosen,
     train_network,
     train_supernet,
 )
@@ -90,8 +90,8 @@ def quickstart(
         wait()
     reporter.say("step 3: the discovered network, and what it is compared with")
     # measures, so nothing else runs meanwhile
-    choose_baseline("scaled", searched, folder, resume=True, reporter=reporter)
-    scaled = partial(train_baseline, experiment, "scaled", searched, folder, resume=True)
+    chosen = choose_baseline("scaled", searched, folder, resume=True, reporter=reporter)
+    scaled = partial(train_chosen, experiment, chosen, folder, resume=True)
     with head_start(scaled) as wait:
         discovered = train_network(
             experiment,

@@ -60,7 +60,7 @@ def claim(folder: Path, experiment: Experiment, sections: Sequence[str], *, resu
             raise UserError(
                 f"{folder}: holds an interrupted run; go on with --resume or choose another --out"
             )
-    elif not config.exists() and folder.exists() and _holds_work(folder):
+    elif not config.exists() and folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: is not empty and no run of ours; choose another --out")
     if not finished:
         write_text(config, experiment.shareable().to_yaml())

@@ -47,13 +47,15 @@ def _slow_in_training(
     x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
 ) -> bool:
     """Whether oneDNN would fall back for the gradient of these weights, and that costs more."""
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if tracing or not isinstance(x, Tensor) or torch.compiler.is_compiling():
+        return False  # others read the graph: they know conv2d
     if (
         x.device.type != "cpu"
         or len(weight) != x.shape[1]
         or weight.shape[1] != 1
         or not weight.requires_grad
         or not torch.is_grad_enabled()
-        or torch.compiler.is_compiling()
         or torch.is_autocast_enabled("cpu")
     ):
         return False
@@ -74,6 +76,7 @@ class _SmallDepthwise(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
     ) -> Tensor:
+        """As `F.conv2d` without a bias."""
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(x, weight, None, stride, padding, groups=len(weight))
@@ -81,6 +84,7 @@ class _SmallDepthwise(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """The gradients of x, by torch, and of the weights."""
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:

@@ -4,7 +4,7 @@ Each writes its own folder (``config.yaml``, ``result.json``, weights, TensorBoa
 checkpoints) and returns what its ``result.json`` holds.
 """
 
-from nas.steps.baseline import choose_baseline, train_baseline
+from nas.steps.baseline import choose_baseline, train_baseline, train_chosen
 from nas.steps.common import own_version
 from nas.steps.network import evaluate_network, train_network
 from nas.steps.run import run
@@ -19,6 +19,7 @@ __all__ = [
     "run",
     "search",
     "train_baseline",
+    "train_chosen",
     "train_network",
     "train_supernet",
 ]

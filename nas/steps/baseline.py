@@ -11,7 +11,6 @@ from lut.devices.host import HostDevice
 from lut.validate import relative
 from nas.baselines import BASELINES, Cost, baseline, without_bypass
 from nas.config import Experiment, load_experiment, with_overrides
-from nas.files import write_json
 from nas.metrics import AdditiveMetric, Metric
 from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
@@ -54,21 +53,8 @@ def train_baseline(
     chosen = choose_baseline(
         kind, searched, out, member=member, name=name, resume=resume, reporter=reporter
     )
-    weights = BASELINES[kind][0]
-    if weights == "inherited" and supernet is None:
-        # iteration 0 of a search by fine-tuning is the network that it started from
-        supernet = member_weights(searched, space_of(chosen.beside).largest())
-    metric, cost = chosen.metric.name, chosen.cost
-    return train_network(
-        with_overrides(experiment, [f"train.weights={weights}"]),
-        chosen.architecture,
-        out,
-        name=name or kind,
-        supernet=supernet,
-        resume=resume,
-        reporter=reporter,
-        beside={"baseline": {"kind": kind, "of": str(searched), "metric": metric}}
-        | ({"latency_predicted_ms": cost} if metric.startswith("latency") else {}),
+    return train_chosen(
+        experiment, chosen, out, name=name, supernet=supernet, resume=resume, reporter=reporter
     )
 
 
@@ -76,9 +62,11 @@ def train_baseline(
 class Chosen:
     """A baseline's network, the search's network that it stands beside, and what it costs."""
 
+    kind: str
     architecture: Architecture
+    searched: Path
     beside: Architecture
-    metric: Metric
+    metric: str
     cost: float
 
 
@@ -92,7 +80,7 @@ def choose_baseline(
     resume: bool = False,
     reporter: Reporter = SILENT,
 ) -> Chosen:
-    """The network of `train_baseline`, and where it is trained a note of it.
+    """The first half of `train_baseline`, which may measure: nothing else should run meanwhile.
 
     With ``resume`` the network of an interrupted training stays, which a later table or
     measurement must not change. Arguments and errors as `train_baseline`'s.
@@ -121,11 +109,38 @@ def choose_baseline(
             wanted,
             measured=_on_this_machine(metric, network, found),
         )
-        if not stored.parent.exists():
-            write_json(stored, architecture.to_dict())
     cost = metric.of(network(architecture))
     reporter.say(f"{kind}: {metric.name} {cost:.4g} {metric.unit}, wanted {wanted:.4g}")
-    return Chosen(architecture, found, metric, cost)
+    return Chosen(kind, architecture, searched, found, metric.name, cost)
+
+
+def train_chosen(
+    experiment: Experiment,
+    chosen: Chosen,
+    out: Path,
+    *,
+    name: str | None = None,
+    supernet: Path | None = None,
+    resume: bool = False,
+    reporter: Reporter = SILENT,
+) -> dict[str, Any]:
+    """The second half of `train_baseline`. Arguments and errors as there."""
+    weights = BASELINES[chosen.kind][0]
+    if weights == "inherited" and supernet is None:
+        # iteration 0 of a search by fine-tuning is the network that it started from
+        supernet = member_weights(chosen.searched, space_of(chosen.beside).largest())
+    facts = {"kind": chosen.kind, "of": str(chosen.searched), "metric": chosen.metric}
+    latency = chosen.metric.startswith("latency")
+    return train_network(
+        with_overrides(experiment, [f"train.weights={weights}"]),
+        chosen.architecture,
+        out,
+        name=name or chosen.kind,
+        supernet=supernet,
+        resume=resume,
+        reporter=reporter,
+        beside={"baseline": facts} | ({"latency_predicted_ms": chosen.cost} if latency else {}),
+    )
 
 
 def _on_this_machine(

@@ -70,16 +70,23 @@ def test_float32_in_memory_formats_and_weights_that_are_a_slice() -> None:
         assert gradients[0].abs().sum() > 0
 
 
-def test_a_convolution_exports_as_itself() -> None:
-    """Tracing and compiling must see torch's operation, not a function of this project."""
+class Layer(torch.nn.Module):
+    """A layer whose gradient would be this project's own."""
 
-    class Layer(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.randn(4, 1, 5, 5))
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(512, 1, 3, 3))
 
-        def forward(self, x: Tensor) -> Tensor:
-            return conv2d(x, self.weight, None, (1, 1), (2, 2), 4)
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.weight, None, (1, 1), (1, 1), 512)
 
-    exported = torch.export.export(Layer(), (torch.randn(1, 4, 2, 2),))
-    assert any("conv2d" in str(node.target) for node in exported.graph.nodes)
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_whoever_reads_the_graph_finds_torchs_convolution() -> None:
+    image = torch.randn(1, 512, 2, 2)
+    assert "Small" in type(Layer()(image).grad_fn).__name__, "else nothing is tested"
+    exported = torch.export.export(Layer(), (image,)).graph
+    assert any("conv2d" in str(node.target) for node in exported.nodes)
+    traced = torch.fx.symbolic_trace(Layer()).graph
+    assert any("conv2d" in str(node.target) for node in traced.nodes)
+    assert "_convolution" in str(torch.jit.trace(Layer(), image).graph)
