@@ -42,11 +42,21 @@ def similar_networks(space: SearchSpace, count: int, *, share: float = 0.5) -> l
     return chosen
 
 
-def kendall_tau(a: ArrayLike, b: ArrayLike) -> float:
-    """Kendall's tau-a: concordant less discordant pairs over all pairs; ties count as neither."""
-    x, y = np.asarray(a), np.asarray(b)
+def kendall_tau(a: ArrayLike, b: ArrayLike, *, apart: float = 0.0) -> float:
+    """Kendall's tau-a: concordant less discordant pairs over all pairs; ties count as neither.
+
+    Args:
+        a: what is to be predicted.
+        b: what predicts it.
+        apart: pairs whose ``a`` differ by less are left out: their order is noise. NaN where
+            none remains.
+    """
+    x, y = np.asarray(a, float), np.asarray(b, float)
     i, j = np.triu_indices(len(x), 1)
-    return float(np.mean(np.sign(x[i] - x[j]) * np.sign(y[i] - y[j])))
+    kept = np.abs(x[i] - x[j]) >= apart
+    if not kept.any():
+        return float("nan")
+    return float(np.mean((np.sign(x[i] - x[j]) * np.sign(y[i] - y[j]))[kept]))
 
 
 def interval(a: Sequence[float], b: Sequence[float], *, draws: int = 2000) -> tuple[float, float]:
@@ -71,6 +81,7 @@ def run(
     steps: int = 400,
     alone_steps: int = 400,
     seed: int = 0,
+    apart: float = 0.0,
     supernets: dict[str, str] | None = None,
     folder: str | None = None,
     reporter: Reporter = SILENT,
@@ -85,6 +96,7 @@ def run(
         steps: of the training of each super-network.
         alone_steps: of the stand-alone training of each sub-network.
         seed: of everything that is trained.
+        apart: stand-alone scores must differ by this for a pair to count in ``tau_apart``.
         supernets: label → folder of a trained super-network, in place of training them.
         folder: keep the runs here and go on with what is there.
         reporter: shows progress.
@@ -112,8 +124,10 @@ def run(
                 load_supernet(Path(path), expected=space), [*spread, *alike], task, base
             )
             rows[label] = {
-                "whole_range": _row(shared[:networks], alone[:networks]),
-                "similar_cost": _row(shared[networks:], alone[networks:]) if similar else None,
+                "whole_range": _row(shared[:networks], alone[:networks], apart),
+                "similar_cost": (
+                    _row(shared[networks:], alone[networks:], apart) if similar else None
+                ),
                 "shared_scores": shared,
             }
     return {
@@ -127,13 +141,20 @@ def run(
             "steps": steps,
             "alone_steps": alone_steps,
             "seed": seed,
+            "apart": apart,
         },
     }
 
 
-def _row(shared: Sequence[float], alone: Sequence[float]) -> dict[str, float]:
+def _row(shared: Sequence[float], alone: Sequence[float], apart: float) -> dict[str, float | None]:
     low, high = interval(shared, alone)
-    return {"tau": kendall_tau(shared, alone), "low": low, "high": high}
+    of_those = kendall_tau(alone, shared, apart=apart)
+    return {
+        "tau": kendall_tau(alone, shared),
+        "low": low,
+        "high": high,
+        "tau_apart": None if np.isnan(of_those) else of_those,
+    }
 
 
 def _alone(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from nas.benchmarks import BENCHMARKS
@@ -32,3 +33,15 @@ def test_throughput_is_told_for_real_images_and_for_images_in_memory():
     speeds = result["details"]["images_per_second"]
     assert result["value"] == pytest.approx(speeds["task"] / speeds["memory"])
     assert 0 <= result["details"]["waiting_share"] < 1
+
+
+def test_tau_counts_pairs_and_leaves_out_those_that_are_not_apart():
+    from nas.benchmarks.ranking import kendall_tau
+
+    alone = [10.0, 11.0, 20.0, 30.0]
+    assert kendall_tau(alone, [1, 2, 3, 4]) == 1
+    assert kendall_tau(alone, [4, 3, 2, 1]) == -1
+    swapped = [2, 1, 3, 4]
+    assert kendall_tau(alone, swapped) == pytest.approx(4 / 6)
+    assert kendall_tau(alone, swapped, apart=2) == 1
+    assert np.isnan(kendall_tau(alone, swapped, apart=50))
