@@ -32,9 +32,10 @@ def run(
 ) -> dict[str, Any]:
     """Time one ordered-dropout step over one plain step of the largest network, same batch.
 
-    The plain step is a module without any mask. Every variant is run in each round, so that
-    noise of the machine meets them alike; figures are medians over the rounds. The value is
-    the shipped default, mixed kernels included.
+    The plain step is a module without any mask. Every variant is run in each round, in an order
+    drawn anew, so that noise of the machine meets them alike; a ratio is the median over the
+    rounds of the ratios within a round, and that of the plain step to itself says how much of
+    it is noise. The value is the shipped default, mixed kernels included.
 
     Args:
         space_name: the search space.
@@ -74,6 +75,7 @@ def run(
 
     variants: dict[str, Step] = {
         "plain": lambda: step(plain),
+        "plain, again": lambda: step(plain),
         "default, kernels mixed": lambda: step(
             supernet, default.assignment(supernet, batch_size, 1.0, source)
         ),
@@ -84,8 +86,12 @@ def run(
         "masks alone": lambda: step(supernet, _masks_alone(supernet, batch_size, source)),
         "kernels alone": lambda: step(supernet, _kernels_alone(of, default, source, groups)),
     }
-    medians = _measure(variants, (supernet, plain), repeats, device)
-    ratios = {name: seconds / medians["plain"] for name, seconds in medians.items()}
+    taken = _measure(variants, (supernet, plain), repeats, device, source)
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(times, taken["plain"], strict=True))
+        for name, times in taken.items()
+    }
+    medians = {name: statistics.median(times) for name, times in taken.items()}
     return {
         "name": "ordered-dropout",
         "value": ratios["default, kernels mixed"],
@@ -106,20 +112,25 @@ def run(
 
 
 def _measure(
-    variants: dict[str, Step], modules: tuple[nn.Module, ...], repeats: int, device: torch.device
-) -> dict[str, float]:
+    variants: dict[str, Step],
+    modules: tuple[nn.Module, ...],
+    repeats: int,
+    device: torch.device,
+    source: random.Random,
+) -> dict[str, list[float]]:
+    """Seconds of every variant in every round, after two rounds of warming up."""
     taken: dict[str, list[float]] = {name: [] for name in variants}
     for repeat in range(repeats + 2):
-        for name, forward in variants.items():
+        for name in source.sample(list(variants), len(variants)):
             for module in modules:
                 module.zero_grad(set_to_none=True)
             synchronise(device)
             started = time.perf_counter()
-            forward().backward()  # type: ignore[no-untyped-call]
+            variants[name]().backward()  # type: ignore[no-untyped-call]
             synchronise(device)
             if repeat >= 2:
                 taken[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken
 
 
 def _largest_kernels(of: SearchSpace) -> dict[str, int]:

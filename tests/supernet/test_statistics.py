@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from search_spaces import UserError, space
-from supernet import Assignment, CompactNetwork, Supernet, recalibrate
+from supernet import Assignment, CompactNetwork, Supernet, recalibrate, statistics
 from supernet.statistics import group_batch_norm, kept_batch_norm
 from tests.supernet.exactness import randomise
 
@@ -21,7 +21,11 @@ def double(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("layout", ["contiguous", "channels last", "strided"])
-def test_group_batch_norm_by_hand_and_its_gradient(masked: bool, layout: str) -> None:
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_group_batch_norm_by_hand_and_its_gradient(
+    masked: bool, layout: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_FEW_VALUES", few)
     torch.manual_seed(0)
     x, weight, bias = double(6, 4, 3, 2), double(4), double(4)
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1.0, 1, 1, 1]]).double() if masked else None
@@ -44,6 +48,27 @@ def test_group_batch_norm_by_hand_and_its_gradient(masked: bool, layout: str) ->
     assert torch.allclose(mean, groups.mean((1, 3, 4)))
     assert torch.allclose(variance, groups.var((1, 3, 4), unbiased=False))
     assert torch.autograd.gradcheck(run, (x, weight, bias))
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 4, 4), (8, 40, 2, 3), (32, 104, 1, 1), (4, 7, 9, 5)])
+def test_one_call_for_all_groups_equals_one_for_each(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape).add(3).to(memory_format=torch.channels_last).requires_grad_()
+    weight, bias = torch.rand(shape[1], requires_grad=True), torch.randn(shape[1])
+    bias.requires_grad_()
+    mask = (torch.rand(4, shape[1]) < 0.7).float()
+    grad = torch.randn_like(x)
+    found = []
+    for few in (0, 10**6):
+        monkeypatch.setattr(statistics, "_FEW_VALUES", few)
+        out, mean, variance = group_batch_norm(x, weight, bias, mask, 1e-5, 4)
+        gradients = torch.autograd.grad(out, (x, weight, bias), grad)
+        found.append((out, mean, variance, *gradients))
+        assert out.is_contiguous(memory_format=torch.channels_last)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=2e-6)
 
 
 def test_kept_statistics_by_hand() -> None:
