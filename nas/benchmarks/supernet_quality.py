@@ -56,16 +56,23 @@ def fixed_networks(space: SearchSpace, count: int = 20, *, draws: int = 400) -> 
 def step_seconds(
     experiment: Experiment, task: Task, strategies: Mapping[str, Strategy], repeats: int
 ) -> dict[str, float]:
-    """Median seconds of a training step (without the update) of each strategy, taken in turn."""
+    """Seconds of a training step (without the update) of each strategy.
+
+    All are timed in turn, in an order drawn anew in every round. What is told is the median
+    step of the first one, and the others by their median ratio to it within a round, so that
+    a machine that changes its speed meets them alike. Equal strategies are timed once.
+    """
     device = prepare(experiment)
     space = experiment.search_space()
     supernet = Supernet(space).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     supernet.train()
     images, targets = next(task.train_batches(0, experiment.supernet.batch_size))
     images, targets = images.to(device), targets.to(device)
-    taken: dict[str, list[float]] = {label: [] for label in strategies}
+    distinct = list(dict.fromkeys(strategies.values()))
+    taken: dict[Strategy, list[float]] = {drawn: [] for drawn in distinct}
+    order = random.Random(0)
     for repeat in range(repeats + 1):
-        for label, drawn in strategies.items():
+        for drawn in order.sample(distinct, len(distinct)):
             synchronise(device)
             started = time.perf_counter()
             supernet.zero_grad()
@@ -74,8 +81,13 @@ def step_seconds(
                 torch.autograd.backward(weight * task.loss(outputs, wanted))
             synchronise(device)
             if repeat:
-                taken[label].append(time.perf_counter() - started)
-    return {label: statistics.median(times) for label, times in taken.items()}
+                taken[drawn].append(time.perf_counter() - started)
+    first = taken[distinct[0]]
+    ratio = {
+        drawn: statistics.median(a / b for a, b in zip(times, first, strict=True))
+        for drawn, times in taken.items()
+    }
+    return {label: statistics.median(first) * ratio[s] for label, s in strategies.items()}
 
 
 def synchronise(device: torch.device) -> None:
