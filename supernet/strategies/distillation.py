@@ -7,18 +7,20 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def mixed(targets: Tensor, teacher: Tensor, share: float) -> Tensor:
+def mixed(targets: Tensor, teacher: Tensor, share: float | Tensor) -> Tensor:
     """Targets of which a share is the teacher's.
 
     Args:
         targets: classes (N,) or their probabilities (N, classes); or maps (N, C, H, W), 0 where
             unknown.
         teacher: the teacher's outputs for the same images: logits (N, classes), or maps.
-        share: 0 to 1.
+        share: 0 to 1, of all images or of each (N,).
 
     Returns:
         Probabilities (N, classes), or maps that are unknown where the targets are.
     """
+    if isinstance(share, Tensor):
+        share = share.to(teacher.dtype).view(-1, *[1] * (teacher.dim() - 1))
     if teacher.dim() == 4:
         # a map is 0 where it is unknown, so a target that is known must not become 0
         known = targets > 0

@@ -18,8 +18,8 @@ class Drawing:
     Args:
         low: the smallest share of T (of E, of K) that is drawn; 0 reaches every value,
             the removal of units included.
-        widen: the share of the training over which the range widens linearly from the largest
-            network alone to ``low``; 0 starts with the full range.
+        widen: the share of the training, after the warm-up, over which the range widens
+            linearly from the largest network alone to ``low``; 0 starts with the full range.
         keep: the probability that a choice stays at its largest; ``network`` draws that
             probability anew for every sub-network, uniformly from 0 to 1, so that their costs
             spread over the whole range instead of around the middle.

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from search_spaces import UserError
+from search_spaces import SearchSpace, UserError
 from supernet.assignment import Assignment, Statistics
 from supernet.share import WHOLE, Share
 from supernet.strategies.base import Pass, register
@@ -34,7 +34,7 @@ class OrderedDropout(Drawing):
         smallest: groups that are the smallest network of the current range.
         kernels: ``mixed`` draws kernel sizes too; ``largest`` leaves them at their largest.
         distil: weight of the largest network's outputs as targets, beside the labels'; costs
-            a second forward pass.
+            a second forward pass. The largest network itself learns from the labels alone.
     """
 
     groups: int | Literal["image"] = 8
@@ -54,7 +54,7 @@ class OrderedDropout(Drawing):
         check_word("kernels", self.kernels, ("mixed", "largest"))
         if self.groups == "image":
             return
-        if not isinstance(self.groups, int) or self.groups < 1:
+        if type(self.groups) is not int or self.groups < 1:
             raise UserError(f"strategy: groups = {self.groups!r} is neither 'image' nor 1 or more")
         if self.groups < self.largest + self.smallest:
             raise UserError(
@@ -76,8 +76,13 @@ class OrderedDropout(Drawing):
         if not self.distil:
             yield Pass(supernet(images, assignment), targets, 1.0)
             return
+        full = _largest(supernet.space)
+        shares = [0.0 if values == full else self.distil for values in assignment.groups]
+        share_of_each = torch.tensor(shares, device=images.device)
         with torch.no_grad():
-            taught = mixed(targets, supernet(images), self.distil)
+            teacher = supernet(images)
+            size = len(images) // len(shares)
+            taught = mixed(targets, teacher, share_of_each.repeat_interleave(size))
         yield Pass(supernet(images, assignment), taught, 1.0)
 
     def assignment(
@@ -109,7 +114,7 @@ class OrderedDropout(Drawing):
                 f"{self.smallest} smallest networks"
             )
         space = supernet.space
-        full = {name: choice.largest for name, choice in space.choices.items()}
+        full = _largest(space)
         drawn = [
             self.draw(space, progress, source) for _ in range(groups - self.largest - self.smallest)
         ]
@@ -122,3 +127,7 @@ class OrderedDropout(Drawing):
             drawn = in_runs(space, drawn, source)
         chosen = [full] * self.largest + drawn + [least] * self.smallest
         return Assignment(tuple(share.of(chosen)), self.statistics)
+
+
+def _largest(space: SearchSpace) -> dict[str, int]:
+    return {name: choice.largest for name, choice in space.choices.items()}

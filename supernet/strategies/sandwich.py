@@ -8,6 +8,7 @@ from random import Random
 
 from torch import Tensor
 
+from search_spaces import UserError
 from supernet.extraction import run_sliced
 from supernet.share import WHOLE, Share
 from supernet.strategies.base import Pass, register
@@ -34,6 +35,8 @@ class Sandwich(Drawing):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("random", self.random)
+        if not isinstance(self.distil, bool):
+            raise UserError(f"strategy: distil = {self.distil!r} of the sandwich is true or false")
 
     @property
     def forwards(self) -> int:

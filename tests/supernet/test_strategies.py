@@ -145,6 +145,24 @@ def test_one_step_of_every_strategy(name: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in supernet.parameters())
 
 
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_the_largest_network_learns_from_labels_and_the_others_from_it(share: float) -> None:
+    torch.manual_seed(0)
+    supernet = Supernet(TINY).train()
+    x, targets = torch.randn(24, 3, 8, 8), torch.arange(24) % 10
+    chosen = OrderedDropout(groups=6, largest=2, distil=share)
+    (step,) = chosen.passes(supernet, x, targets, 1.0, Random(0))
+    assignment = chosen.assignment(supernet, 24, 1.0, Random(0))
+    labels = torch.nn.functional.one_hot(targets, 10).float()
+    with torch.no_grad():
+        mixed = (1 - share) * labels + share * supernet(x).softmax(1)
+    for i, values in enumerate(assignment.groups):
+        images = slice(i * 4, i * 4 + 4)
+        wanted = labels if values == FULL else mixed
+        assert torch.allclose(step.targets[images], wanted[images], atol=1e-6), i
+    assert sum(values == FULL for values in assignment.groups) == 2
+
+
 def test_the_sandwich_runs_largest_random_and_smallest(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
 
@@ -173,12 +191,14 @@ def test_the_sandwich_runs_largest_random_and_smallest(monkeypatch: pytest.Monke
         ("ordered_dropout", {"groups": 0}, "groups = 0"),
         ("ordered_dropout", {"groups": 0, "largest": 0}, "groups = 0"),
         ("ordered_dropout", {"groups": "images"}, "groups = 'images'"),
+        ("ordered_dropout", {"groups": True}, "groups = True"),
         ("ordered_dropout", {"groups": 2, "largest": 2, "smallest": 1}, "2 groups cannot hold"),
         ("ordered_dropout", {"largest": -1}, "largest = -1 is not a whole number"),
         ("ordered_dropout", {"statistics": "batch"}, "strategy's statistics 'batch'"),
         ("ordered_dropout", {"kernels": "all"}, "strategy's kernels 'all'"),
         ("ordered_dropout", {"distil": 2}, "distil = 2 is not within"),
         ("sandwich", {"random": -2}, "random = -2"),
+        ("sandwich", {"distil": 0.5}, "distil = 0.5 of the sandwich is true or false"),
         ("largest", {"low": 0.5}, "unknown setting of strategy largest"),
     ],
 )
