@@ -59,6 +59,9 @@ class TaskSection(Named):
     """Where the data is; None for a task that brings its own."""
     holdout: float = Field(default=0.1, gt=0)
     """Cut from the training images, stratified, fixed by the seed: a share below 1, else images."""
+    seed: int | None = Field(default=None, ge=0)
+    """Of hold-out, order and augmentation; None for the experiment's. Another ``--seed`` beside
+    it searches or trains anew with the same images held out."""
 
 
 class Training(Section):
@@ -144,7 +147,7 @@ class SearchSection(Section):
     resolution: int | None = Field(default=None, ge=1)
     """Price networks at this resolution in pixels, where they will be used at another one than
     the super-network was trained at; None for the space's own."""
-    recalibration_images: int = Field(default=512, ge=1)
+    recalibration_images: int = Field(default=512, ge=2)
     """Training images for the batch statistics of every candidate."""
     batch_size: int = Field(default=256, ge=1)
     """Images at once while a candidate is evaluated."""

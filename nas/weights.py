@@ -22,17 +22,37 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a network expects of an image and what its outputs are called."""
+    """What a network expects of an image, what its outputs are called, what it has not seen.
+
+    ``holdout`` identifies the images that were held out of its training; empty where that is
+    unknown, as in files of before and of tasks that do not tell.
+    """
 
     task: str
     labels: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    holdout: str = ""
 
     @classmethod
     def of(cls, task: Task) -> Preparation:
         """The preparation of a task's images."""
-        return cls(task.name, tuple(task.labels), tuple(task.mean), tuple(task.std))
+        holdout = str(task.describe().get("holdout_hash", ""))
+        return cls(task.name, tuple(task.labels), tuple(task.mean), tuple(task.std), holdout)
+
+    def check_holdout(self, task: Task, where: Path) -> None:
+        """Refuse weights that were trained with images which are held out here.
+
+        Raises:
+            UserError: the same task held out other images; scores would flatter these weights.
+        """
+        own = Preparation.of(task)
+        if self.task == own.task and self.holdout and self.holdout != own.holdout:
+            raise UserError(
+                f"{where}: trained with images that are held out here, so that scores would be of "
+                "images it knows; the seed, task.holdout and the data must be those of its "
+                "training (--set task.seed=N keeps them where --seed is another)"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -41,12 +61,19 @@ class Preparation:
             "labels": list(self.labels),
             "mean": list(self.mean),
             "std": list(self.std),
+            "holdout": self.holdout,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preparation:
         """The inverse of `to_dict`."""
-        return cls(data["task"], tuple(data["labels"]), tuple(data["mean"]), tuple(data["std"]))
+        return cls(
+            data["task"],
+            tuple(data["labels"]),
+            tuple(data["mean"]),
+            tuple(data["std"]),
+            data.get("holdout", ""),
+        )
 
 
 def save_supernet(path: Path, module: nn.Module, space: SearchSpace, prepared: Preparation) -> None:
@@ -60,14 +87,24 @@ def save_supernet(path: Path, module: nn.Module, space: SearchSpace, prepared: P
     save(path, Checkpoint("supernet", module.state_dict(), state))
 
 
-def load_supernet(path: Path, *, expected: SearchSpace | None = None) -> Supernet:
+def load_supernet(
+    path: Path, *, expected: SearchSpace | None = None, task: Task | None = None
+) -> Supernet:
     """Read a super-network from its file or its folder.
 
+    Args:
+        path: the file or its folder.
+        expected: the space that it must be of.
+        task: whose hold-out it is to be scored on.
+
     Raises:
-        UserError: missing, truncated, no super-network, or of another space than ``expected``.
+        UserError: missing, truncated, no super-network, of another space than ``expected``, or
+            trained with images of the task's hold-out.
     """
     path = weights_file(path)
     stored = load(path, "supernet")
+    if task is not None:
+        Preparation.from_dict(stored.state["preparation"]).check_holdout(task, path)
     found = _space(stored.state)
     if expected is not None and expected.fingerprint != stored.state["fingerprint"]:
         raise UserError(
@@ -105,11 +142,15 @@ class TrainedNetwork:
     preparation: Preparation
 
 
-def load_network(path: Path) -> TrainedNetwork:
+def load_network(path: Path, *, task: Task | None = None) -> TrainedNetwork:
     """Read a trained network from its file, its ``train/<name>`` folder, or a run that has one.
 
+    Args:
+        path: the file or folder.
+        task: whose hold-out it is to be scored on.
+
     Raises:
-        UserError: missing, truncated, or no network.
+        UserError: missing, truncated, no network, or trained with images of the task's hold-out.
     """
     path = weights_file(path)
     stored = load(path, "network")
@@ -117,6 +158,8 @@ def load_network(path: Path) -> TrainedNetwork:
     module = CompactNetwork(space_of(architecture).describe(architecture))
     load_module(module, stored.tensors, where=str(path))
     preparation = Preparation.from_dict(stored.state["preparation"])
+    if task is not None:
+        preparation.check_holdout(task, path)
     return TrainedNetwork(module.eval(), architecture, preparation)
 
 
@@ -139,7 +182,7 @@ class Encoder:
         return {**asdict(self), "path": str(self.path)}
 
 
-def start_encoder(module: Supernet, path: Path) -> Encoder:
+def start_encoder(module: Supernet, path: Path, task: Task) -> Encoder:
     """Copy every layer that a trained network of this project shares by name, in place.
 
     A layer that has more filters or channels there gives its first ones; kernels must be equal.
@@ -147,12 +190,16 @@ def start_encoder(module: Supernet, path: Path) -> Encoder:
     Args:
         module: of the new task; to start a smaller network, extract it afterwards.
         path: of a network or a super-network, of any space and task.
+        task: the new one.
 
     Raises:
-        UserError: missing, truncated, or without a layer in common.
+        UserError: missing, truncated, without a layer in common, or of the same task and trained
+            with images that it holds out.
     """
     file = weights_file(path)
     stored = load(file, "network", "supernet")
+    preparation = Preparation.from_dict(stored.state["preparation"])
+    preparation.check_holdout(task, file)
     own = module.state_dict()
     layers: dict[str, list[str]] = {}
     for name in own:
@@ -176,8 +223,7 @@ def start_encoder(module: Supernet, path: Path) -> Encoder:
         told = read_json(result)
         before = (told.get("encoder") or {}).get("seconds") or 0.0
         seconds = float(told["seconds"]) + before
-    task = Preparation.from_dict(stored.state["preparation"]).task
-    return Encoder(path, task, len(shared), len(layers), seconds)
+    return Encoder(path, preparation.task, len(shared), len(layers), seconds)
 
 
 def _contains(given: Tensor, wanted: Tensor) -> bool:

@@ -120,9 +120,8 @@ def run(
                 shortened_to = shortened(base, task, named, steps, base.supernet.lr, seed)
                 train_supernet(shortened_to, root / label, resume=True, reporter=reporter)
                 path = str(root / label / "supernet")
-            shared = scores(
-                load_supernet(Path(path), expected=space), [*spread, *alike], task, base
-            )
+            supernet = load_supernet(Path(path), expected=space, task=task)
+            shared = scores(supernet, [*spread, *alike], task, base)
             rows[label] = {
                 "whole_range": _row(shared[:networks], alone[:networks], apart),
                 "similar_cost": (

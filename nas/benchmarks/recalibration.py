@@ -45,11 +45,11 @@ def run(
         out = Path("runs") / base.name
         train_supernet(base, out, resume=True, reporter=reporter)
         supernet = str(out / "supernet")
-    shared = load_supernet(Path(supernet), expected=space).to(device)
+    shared = load_supernet(Path(supernet), expected=space, task=task).to(device)
     fixed = fixed_networks(space, networks)
     rows: dict[int, dict[str, Any]] = {}
     for count in images or [128, 512, 2048, 4096]:
-        batches = [x.to(device) for x in task.calibration(count, base.search.batch_size)]
+        batches = [x.to(device) for x in task.calibration(count)]
         values, seconds = [], []
         for architecture in fixed:
             network = extract(shared, architecture)

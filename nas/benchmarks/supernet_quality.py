@@ -200,7 +200,7 @@ def scores(
 ) -> list[float]:
     """The hold-out scores of these sub-networks, recalibrated."""
     search = experiment.search
-    calibration = task.calibration(search.recalibration_images, search.batch_size)
+    calibration = task.calibration(search.recalibration_images)
     named = {str(i): a for i, a in enumerate(networks)}
     found = evaluate_subnetworks(supernet, named, task, calibration, batch_size=search.batch_size)
     return [evaluation.score.value for evaluation in found.values()]

@@ -201,14 +201,14 @@ def _start(
     """The network as the training begins, and what it was started from."""
     settings, space = experiment.train, space_of(architecture)
     if settings.weights == "inherited":
-        module = inherited(supernet, architecture, experiment)
-        recalibrate(module, task.calibration(experiment.search.recalibration_images, 256))
+        module = inherited(supernet, architecture, experiment, task)
+        recalibrate(module, task.calibration(experiment.search.recalibration_images))
         module.dropout = settings.dropout
         return module, None
     if settings.encoder is not None:
         started = Supernet(space, dropout=settings.dropout)
         start_outputs(started, task)
-        encoder = start_encoder(started, settings.encoder)
+        encoder = start_encoder(started, settings.encoder, task)
         say_encoder(encoder, reporter)
         return extract(started, architecture), encoder
     module = CompactNetwork(space.describe(architecture), dropout=settings.dropout)
@@ -263,6 +263,8 @@ def evaluate_network(experiment: Experiment, path: Path, *, split: str = "test")
     task = open_task(experiment)
     if trained.preparation.labels != tuple(task.labels):
         raise UserError(f"{path}: its classes have other names than those of the data")
+    if split == "holdout":
+        trained.preparation.check_holdout(task, path)
     module = trained.module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = evaluate(
         module,

@@ -215,9 +215,10 @@ def shared_weights(experiment: Experiment, weights: Path | None, folder: Path) -
             f"optimizer {experiment.search.optimizer} scores with a super-network's weights; run "
             "nas train-supernet first, or set search.evaluator={name: fine_tuning}"
         )
+    task = open_task(experiment)
     return SharedWeights(
-        load_supernet(weights, expected=experiment.search_space()),
-        open_task(experiment),
+        load_supernet(weights, expected=experiment.search_space(), task=task),
+        task,
         recalibration_images=experiment.search.recalibration_images,
         batch_size=experiment.search.batch_size,
         device=device,

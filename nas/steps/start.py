@@ -83,7 +83,7 @@ def start_network(
     """
     space = experiment.search_space()
     if weights is not None:
-        return inherited(weights, space.largest(), experiment)
+        return inherited(weights, space.largest(), experiment, task)
     kept = folder / START
     if not kept.exists():
         module = open_start(experiment, space)
@@ -118,7 +118,7 @@ def open_start(experiment: Experiment, space: SearchSpace) -> CompactNetwork:
 
 
 def inherited(
-    path: Path | None, architecture: Architecture, experiment: Experiment
+    path: Path | None, architecture: Architecture, experiment: Experiment, task: Task
 ) -> CompactNetwork:
     """A network with the weights of a trained one that is at least as large.
 
@@ -128,17 +128,20 @@ def inherited(
         path: file or folder of a network or super-network; None for the recipe's own network.
         architecture: of the network that is wanted.
         experiment: the recipe.
+        task: what the network is for.
 
     Raises:
-        UserError: missing, truncated, of another space, or smaller than what is wanted.
+        UserError: missing, truncated, of another space, smaller than what is wanted, or trained
+            with images that the task holds out.
     """
     if path is None:
         space = experiment.search_space()
         where, module, trained = space.name, open_start(experiment, space), space.largest()
     elif load(weights_file(path), "network", "supernet").kind == "supernet":
-        return extract(load_supernet(path, expected=space_of(architecture)), architecture).eval()
+        shared = load_supernet(path, expected=space_of(architecture), task=task)
+        return extract(shared, architecture).eval()
     else:
-        stored = load_network(path)
+        stored = load_network(path, task=task)
         where, module, trained = str(path), stored.module, stored.architecture
     try:
         return pruned(module, trained, architecture)

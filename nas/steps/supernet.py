@@ -73,7 +73,7 @@ def _train(
     encoder = None
     if settings.encoder is not None:
         path = settings.encoder
-        encoder = ranks.everywhere(lambda: start_encoder(module, path))
+        encoder = ranks.everywhere(lambda: start_encoder(module, path, task))
         say_encoder(encoder, reporter)
     source = random.Random(f"probes/{experiment.seed}")
     probed = {"largest": space.largest(), "smallest": space.smallest()} | {
@@ -83,7 +83,7 @@ def _train(
 
     def probe(network: nn.Module) -> Mapping[str, Evaluation]:
         assert isinstance(network, Supernet)
-        calibration = task.calibration(search.recalibration_images, search.batch_size)
+        calibration = task.calibration(search.recalibration_images)
         return evaluate_subnetworks(
             network, probed, task, calibration, batch_size=search.batch_size
         )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Batch = tuple[Tensor, Tensor]
 """Images and targets."""
 
+CALIBRATION_BATCH = 128
+"""Images in one batch of the statistics: part of what decides a score, so the same everywhere."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -114,8 +117,11 @@ class Task(Protocol):
         """
         ...
 
-    def calibration(self, images: int, batch_size: int) -> Sequence[Tensor]:
-        """Training images without augmentation, for batch statistics; cached, same each time."""
+    def calibration(self, images: int, batch_size: int = CALIBRATION_BATCH) -> Sequence[Tensor]:
+        """Training images without augmentation, for batch statistics; cached, same each time.
+
+        In batches of at most ``batch_size`` and as equal as can be: each counts the same.
+        """
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:

@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import nas.vision  # noqa: F401  before timm
-from nas.tasks.base import Batch
+from nas.tasks.base import CALIBRATION_BATCH, Batch
 from nas.tasks.classification import Classification, normalised, normaliser
 from nas.tasks.in_memory import TensorSplit
 from nas.tasks.registry import check_classes
-from nas.tasks.splits import indices_hash, stratified_holdout
+from nas.tasks.splits import even_batches, indices_hash, stratified_holdout
 from search_spaces import UserError
 from supernet.share import WHOLE, Share
 
@@ -276,8 +276,8 @@ class ImageFolder(Classification):
 
     def read(self, images: _Images, size: int) -> Iterator[Batch]:
         """uint8 images and classes without augmentation, in order; broken ones left out."""
-        positions = [(i, 0) for i in range(len(images.indices))]
-        batches = [positions[i : i + size] for i in range(0, len(positions), size)]
+        chunks = even_batches(np.arange(len(images.indices)), size)
+        batches = [[(i, 0) for i in chunk.tolist()] for chunk in chunks]
         for pixels, targets, broken in self._loader(images, self.plain, batches, replace=False):
             self._count(broken)
             if len(targets):
@@ -343,14 +343,13 @@ class ImageFolder(Classification):
         """The files that could not be read so far."""
         return sorted(self.broken)
 
-    def calibration(self, images: int, batch_size: int) -> list[Tensor]:
-        """The first ``images`` of a fixed shuffle of the training images, in batches."""
+    def calibration(self, images: int, batch_size: int = CALIBRATION_BATCH) -> list[Tensor]:
+        """The first ``images`` of a fixed shuffle of the training images, in even batches."""
         key = (images, batch_size)
         if key not in self._calibration:
             order = np.random.default_rng([self.seed, 0xCA1]).permutation(self.train_images)
             chosen = _Images(self.train.dataset, self.train.indices[order[:images]])
-            batches = [self.normalise(p) for p, _ in self.read(chosen, batch_size)]
-            self._calibration[key] = batches
+            self._calibration[key] = [self.normalise(p) for p, _ in self.read(chosen, batch_size)]
         return self._calibration[key]
 
     def describe(self) -> dict[str, Any]:

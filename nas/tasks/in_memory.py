@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.tasks.base import Batch
+from nas.tasks.base import CALIBRATION_BATCH, Batch
 from nas.tasks.classification import Classification, normalised, normaliser
 from nas.tasks.registry import check_classes
-from nas.tasks.splits import indices_hash, stratified_holdout
+from nas.tasks.splits import even_batches, indices_hash, stratified_holdout
 from supernet.share import WHOLE, Share
 
 
@@ -129,17 +129,16 @@ class InMemoryClassification(Classification):
             out[i] = crop[:, ::-1] if self.flip and mirrored[i] else crop
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
-    def calibration(self, images: int, batch_size: int) -> list[Tensor]:
-        """The first ``images`` of a fixed shuffle of the training images, in batches."""
+    def calibration(self, images: int, batch_size: int = CALIBRATION_BATCH) -> list[Tensor]:
+        """The first ``images`` of a fixed shuffle of the training images, in even batches."""
         key = (images, batch_size)
         if key not in self._calibration:
             order = np.random.default_rng([self.seed, 0xCA1]).permutation(self.train_images)
-            index = torch.from_numpy(order[:images])
             data = self._train
-            split = TensorSplit(
-                "calibration", data.images[index], data.labels[index], data.scale, data.shift
-            )
-            self._calibration[key] = [x for x, _ in split.batches(batch_size)]
+            self._calibration[key] = [
+                normalised(data.images[chunk].permute(0, 3, 1, 2), data.scale, data.shift)
+                for chunk in map(torch.from_numpy, even_batches(order[:images], batch_size))
+            ]
         return self._calibration[key]
 
     def describe(self) -> dict[str, Any]:

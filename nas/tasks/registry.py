@@ -45,7 +45,7 @@ def open_task(experiment: Experiment) -> Task:
         resolution=space.resolution,
         channels=space.input_channels,
         classes=space.classes,
-        seed=experiment.seed,
+        seed=experiment.seed if section.seed is None else section.seed,
         holdout=section.holdout,
         **section.settings,
     )

@@ -46,6 +46,11 @@ def stratified_holdout(
     return rest.astype(np.int64), chosen.astype(np.int64)
 
 
+def even_batches(indices: Indices, size: int) -> list[Indices]:
+    """Indices in order, in as few parts of at most ``size`` as hold them, equal up to one."""
+    return np.array_split(indices, max(1, -(-len(indices) // size)))
+
+
 def indices_hash(indices: npt.ArrayLike) -> str:
     """A short hash that identifies a set of image indices."""
     data = np.sort(np.asarray(indices, dtype=np.int64)).astype("<i8").tobytes()

@@ -15,7 +15,7 @@ from nas.optimizers.base import Candidate, Member
 from nas.search.evaluators.base import CandidateFailed, Evaluation
 from nas.search.evaluators.channels import reorder, shrink
 from nas.search.evaluators.holdout import BatchSize, Holdout, evaluation_of, score
-from nas.search.evaluators.shared_weights import CALIBRATION_BATCH, fingerprint
+from nas.search.evaluators.shared_weights import fingerprint
 from nas.tasks.base import Batch, Task
 from nas.weights import Preparation, load_network, save_network
 from search_spaces import SearchSpace, UserError
@@ -98,11 +98,7 @@ class FineTuning:
         self.batch_sizes = BatchSize(space, evaluation_batch_size, self.device)
         self._calibration = [
             images.to(self.device)
-            for images in (
-                task.calibration(recalibration_images, CALIBRATION_BATCH)
-                if recalibration_images
-                else ()
-            )
+            for images in (task.calibration(recalibration_images) if recalibration_images else ())
         ]
         self._weights = fingerprint(network)
         self._network: CompactNetwork | None = self._placed(network)

@@ -14,9 +14,6 @@ from nas.search.evaluators.holdout import BatchSize, Holdout, evaluation_of, sco
 from nas.tasks.base import Task
 from supernet import Supernet, extract, recalibrate
 
-CALIBRATION_BATCH = 128
-"""Images in one batch of the statistics; part of what decides a score."""
-
 
 class SharedWeights:
     """Extract a candidate, recalibrate its batch norm on cached batches, score it on the hold-out.
@@ -55,8 +52,7 @@ class SharedWeights:
         self.batch_size = batch_size
         self._weights = weights or fingerprint(supernet)
         self._calibration = [
-            images.to(self.device)
-            for images in task.calibration(recalibration_images, CALIBRATION_BATCH)
+            images.to(self.device) for images in task.calibration(recalibration_images)
         ]
         self.holdout = Holdout(task.holdout, self.device, cache_bytes)
         self.batch_sizes = BatchSize(supernet.space, batch_size, self.device)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.tasks.base import Batch, Evaluation
+from nas.tasks.base import CALIBRATION_BATCH, Batch, Evaluation
 from nas.tasks.classification import normalised, normaliser
 from nas.tasks.depth.frames import Frames, Recording, Subset
 from nas.tasks.depth.losses import LOSSES
@@ -18,7 +18,7 @@ from nas.tasks.depth.metrics import SCORES, DepthMeter, named_score
 from nas.tasks.depth.splits import cut
 from nas.tasks.depth.store import Broken, FrameStore
 from nas.tasks.depth.transforms import Augmentation, Geometry
-from nas.tasks.splits import indices_hash
+from nas.tasks.splits import even_batches, indices_hash
 from search_spaces import UserError, unknown
 from supernet.share import WHOLE, Share
 
@@ -158,14 +158,14 @@ class DepthTask:
             pixels, metres = change(self.geometry, images, depths, source)
             yield self.prepared(share.of(pixels), share.of(metres))
 
-    def calibration(self, images: int, batch_size: int) -> list[Tensor]:
-        """The first ``images`` of a fixed shuffle of the training images, in batches."""
+    def calibration(self, images: int, batch_size: int = CALIBRATION_BATCH) -> list[Tensor]:
+        """The first ``images`` of a fixed shuffle of the training images, in even batches."""
         key = (images, batch_size)
         if key not in self._calibration:
             order = np.random.default_rng([self.seed, 0xCA1]).permutation(self.train_images)
             self._calibration[key] = [
                 self.prepared(*self.geometry.sample(*batch))[0]
-                for batch in self._train.batches(_chunks(order[:images], batch_size))
+                for batch in self._train.batches(even_batches(order[:images], batch_size))
                 if len(batch[0])
             ]
         return self._calibration[key]

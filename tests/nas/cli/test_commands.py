@@ -124,6 +124,33 @@ def test_the_three_steps_and_what_follows_them(capfd, empty_folder):
     assert sorted(p.name for p in empty_folder.iterdir()) == ["runs"]
 
 
+def test_weights_are_not_scored_on_images_that_they_were_trained_with(capfd):
+    recipe = "digits_quickstart"
+    call(capfd, "train-supernet", recipe, *SMALL)
+    run = Path("runs") / recipe
+    other = ["--seed=1", "--budget=60%"]
+    message = refused(capfd, "search", recipe, *SMALL, *other, "--name=other")
+    assert "supernet" in message and "task.seed" in message
+    tuned = [*other, "--set=search.evaluator={name: fine_tuning}", "--name=tuned"]
+    assert "held out here" in refused(capfd, "search", recipe, *SMALL, *tuned)
+
+    kept = call(
+        capfd, "search", recipe, *SMALL, *other, "--set=task.seed=0", "--name=other", "--resume"
+    )
+    assert len(kept["family"]) == 3
+    found = f"--architecture={run}/search/other"
+    training = [*SMALL, found, "--set=train.weights=inherited", "--name=other"]
+    assert "held out here" in refused(capfd, "train", recipe, *training, "--seed=1")
+    call(capfd, "train", recipe, *training, "--seed=1", "--set=task.seed=0")
+
+    folder = str(run / "train" / "other")
+    network = ["evaluate", folder, "--set=task.seed=1"]
+    assert call(capfd, *network)["score"]["split"] == "test"
+    assert "held out here" in refused(capfd, *network, "--split=holdout")
+    encoder = [*SMALL, found, "--seed=1", f"--set=train.encoder={folder}", "--name=further"]
+    assert "held out here" in refused(capfd, "train", recipe, *encoder)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
