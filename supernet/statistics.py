@@ -167,17 +167,20 @@ def kept_batch_norm(
 
     Args:
         x: (N, C, H, W). weight: (C,). bias: (C,).
-        kept: (N, C) of zeros and ones; a channel that no image keeps uses all of them.
+        kept: (N, C) of zeros and ones; a channel that is kept at fewer than two positions in all
+            uses every image.
         eps: added to the variance.
 
     Returns:
         The batch, zero where a channel is dropped, and mean and biased variance (C,).
     """
-    share = kept + (kept.sum(0, keepdim=True) == 0).to(kept.dtype)
+    given, x = x, x.to(weight.dtype)
+    few = kept.sum(0, keepdim=True) * x.shape[2:].numel() < 2
+    share = torch.where(few, torch.ones_like(kept), kept)
     share = share / share.sum(0, keepdim=True)
     mean = (x.mean((2, 3)) * share).sum(0)
     centred = x - mean[:, None, None]
     variance = (centred.square().mean((2, 3)) * share).sum(0)
     scale = (weight * (variance + eps).rsqrt()) * kept
     out = centred * scale[:, :, None, None] + (bias * kept)[:, :, None, None]
-    return out, mean, variance
+    return out.to(given.dtype), mean, variance

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
+from nas.settings import checked
 from search_spaces import unknown
 
 BENCHMARKS = {
@@ -30,14 +32,27 @@ def run(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """The result of a benchmark.
 
     Raises:
-        UserError: unknown benchmark or option.
+        UserError: unknown benchmark or option, or a value that does not fit.
     """
     if name not in BENCHMARKS:
         raise unknown("benchmark", name, BENCHMARKS)
-    function = importlib.import_module(BENCHMARKS[name]).run
-    known = inspect.signature(function).parameters
-    for key in options:
-        if key not in known:
-            raise unknown(f"option of benchmark {name}", key, known)
-    result: dict[str, Any] = function(**options)
+    function = _function(name)
+    settings = checked(function, options, noun="option", of=f"benchmark {name}", own=("reporter",))
+    result: dict[str, Any] = function(**settings)
     return {"schema": 1, **result}
+
+
+def described(name: str) -> dict[str, Any]:
+    """What a benchmark measures, and its options with their defaults."""
+    function = _function(name)
+    parameters = inspect.signature(function).parameters
+    return {
+        "name": name,
+        "measures": (function.__doc__ or "").partition("\n")[0],
+        "options": {key: p.default for key, p in parameters.items() if key != "reporter"},
+    }
+
+
+def _function(name: str) -> Callable[..., dict[str, Any]]:
+    found: Callable[..., dict[str, Any]] = importlib.import_module(BENCHMARKS[name]).run
+    return found

@@ -6,16 +6,18 @@ import random
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nas.benchmarks.supernet_quality import synchronise
+from nas.training.device import autocast
 from search_spaces import SearchSpace, UserError, space
 from supernet import Assignment, CompactNetwork, Supernet
 from supernet.strategies import OrderedDropout
+from supernet.strategies import strategy as named_strategy
 
 Step = Callable[[], Tensor]
 """A forward pass that returns the loss to differentiate."""
@@ -47,13 +49,17 @@ def run(
         strategy: settings of the ordered-dropout strategy that differ from its defaults.
 
     Raises:
-        UserError: the batch is not a multiple of the strategy's groups.
+        UserError: the batch is not a multiple of the strategy's groups, a setting that it does
+            not have, or a space whose outputs are no classes.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    default = named_strategy("ordered_dropout", **(strategy or {}))
+    assert isinstance(default, OrderedDropout)
     of = space(space_name, resolution=resolution, classes=1000)
-    default = OrderedDropout(**(strategy or {}))
+    if [of.largest_shapes[name] for name in of.outputs] != [(1000, 1, 1)]:
+        raise UserError(f"ordered-dropout is timed on classes; space {of.name} has none")
     groups = batch_size if default.groups == "image" else default.groups
     if batch_size % groups:
         raise UserError(f"a batch of {batch_size} images is not a multiple of {groups} groups")
@@ -66,22 +72,23 @@ def run(
     images = images.to(device).to(memory_format=torch.channels_last)
     targets = torch.randint(0, 1000, (batch_size,), generator=generator).to(device)
     source = random.Random(0)
+    precision = "bfloat16" if bfloat16 else "float32"
 
     def step(module: nn.Module, *arguments: Assignment) -> Tensor:
-        context = torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
-        with context:
+        with autocast(device, precision):
             outputs = module(images, *arguments)
         return nn.functional.cross_entropy(outputs.float(), targets)
+
+    def drawn(strategy: OrderedDropout) -> Tensor:
+        with autocast(device, precision):
+            outputs, wanted, _ = next(strategy.passes(supernet, images, targets, 1.0, source))
+        return nn.functional.cross_entropy(outputs.float(), wanted)
 
     variants: dict[str, Step] = {
         "plain": lambda: step(plain),
         "plain, again": lambda: step(plain),
-        "default, kernels mixed": lambda: step(
-            supernet, default.assignment(supernet, batch_size, 1.0, source)
-        ),
-        "default, kernels at their largest": lambda: step(
-            supernet, _at_largest_kernels(of, default.assignment(supernet, batch_size, 1.0, source))
-        ),
+        "default, kernels mixed": lambda: drawn(replace(default, kernels="mixed")),
+        "default, kernels at their largest": lambda: drawn(replace(default, kernels="largest")),
         "own statistics alone": lambda: step(supernet, Assignment((of.largest(),) * groups)),
         "masks alone": lambda: step(supernet, _masks_alone(supernet, batch_size, source)),
         "kernels alone": lambda: step(supernet, _kernels_alone(of, default, source, groups)),
@@ -106,7 +113,7 @@ def run(
             "repeats": repeats,
             "threads": torch.get_num_threads(),
             "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-            "precision": "bfloat16" if bfloat16 else "float32",
+            "precision": precision,
         },
     }
 
@@ -131,15 +138,6 @@ def _measure(
             if repeat >= 2:
                 taken[name].append(time.perf_counter() - started)
     return taken
-
-
-def _largest_kernels(of: SearchSpace) -> dict[str, int]:
-    return {c.name: c.largest for c in of.choices.values() if c.kind == "kernel"}
-
-
-def _at_largest_kernels(of: SearchSpace, assignment: Assignment) -> Assignment:
-    kernels = _largest_kernels(of)
-    return Assignment(tuple({**g, **kernels} for g in assignment.groups), assignment.statistics)
 
 
 def _masks_alone(supernet: Supernet, images: int, source: random.Random) -> Assignment:

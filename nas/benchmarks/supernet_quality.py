@@ -19,9 +19,11 @@ from nas.steps.common import prepare
 from nas.steps.supernet import train_supernet
 from nas.tasks.base import Task
 from nas.tasks.registry import open_task
+from nas.training.device import autocast
 from nas.weights import load_supernet
 from search_spaces import Architecture, SearchSpace, UserError
 from supernet import Supernet
+from supernet.share import WHOLE
 from supernet.strategies import Strategy, strategy
 from supernet.strategies.drawing import Drawing
 
@@ -56,7 +58,7 @@ def fixed_networks(space: SearchSpace, count: int = 20, *, draws: int = 400) -> 
 def step_seconds(
     experiment: Experiment, task: Task, strategies: Mapping[str, Strategy], repeats: int
 ) -> dict[str, float]:
-    """Seconds of a training step (without the update) of each strategy.
+    """Seconds of a training step (without the update) of each strategy, as the recipe computes it.
 
     All are timed in turn, in an order drawn anew in every round. What is told is the median
     step of the first one, and the others by their median ratio to it within a round, so that
@@ -76,9 +78,13 @@ def step_seconds(
             synchronise(device)
             started = time.perf_counter()
             supernet.zero_grad()
-            source = random.Random(repeat)
-            for outputs, wanted, weight in drawn.passes(supernet, images, targets, 1.0, source):
-                torch.autograd.backward(weight * task.loss(outputs, wanted))
+            for part in WHOLE.split(experiment.supernet.accumulate):
+                source, own = random.Random(repeat), (part.of(images), part.of(targets))
+                passes = drawn.passes(supernet, *own, 1.0, source, part)
+                for _ in range(drawn.forwards):
+                    with autocast(device, experiment.precision):
+                        outputs, wanted, weight = next(passes)
+                    torch.autograd.backward(weight * task.loss(outputs, wanted))
             synchronise(device)
             if repeat:
                 taken[drawn].append(time.perf_counter() - started)

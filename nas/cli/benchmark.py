@@ -6,6 +6,7 @@ import json as json_module
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from nas.cli.options import Json
 from nas.cli.output import facts, output
@@ -20,19 +21,29 @@ def benchmark(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a measurement on this machine; ``list`` names them."""
-    from nas.benchmarks import BENCHMARKS, run
+    """Run a measurement on this machine; ``list`` shows them and their options."""
+    from nas.benchmarks import BENCHMARKS, described, run
 
     with output(json) as out:
         if name == "list":
-            out.result({"schema": 1, "benchmarks": sorted(BENCHMARKS)}, lambda: _names(BENCHMARKS))
+            found = [described(each) for each in sorted(BENCHMARKS)]
+            out.result({"schema": 1, "benchmarks": found}, lambda: _listed(found))
             return
         data = run(name, _options(option or []))
         out.result(data, lambda: facts(name, _flat(data)))
 
 
-def _names(benchmarks: dict[str, str]) -> str:
-    return "\n".join(sorted(benchmarks))
+def _listed(benchmarks: list[dict[str, Any]]) -> str:
+    """Name, what is measured, and the options with their defaults."""
+    lines = []
+    for found in benchmarks:
+        options = " ".join(f"{k}={_shown(v)}" for k, v in found["options"].items())
+        lines += [found["name"], *(f"  {line}" for line in (found["measures"], options) if line)]
+    return "\n".join(lines)
+
+
+def _shown(default: Any) -> str:
+    return default if isinstance(default, str) else json_module.dumps(default)
 
 
 def _options(texts: list[str]) -> dict[str, Any]:
@@ -42,9 +53,9 @@ def _options(texts: list[str]) -> dict[str, Any]:
         if not equals:
             raise UserError(f"--option {text}: expected KEY=VALUE")
         try:
-            options[key.replace("-", "_")] = json_module.loads(value)
-        except ValueError:
-            options[key.replace("-", "_")] = value
+            options[key.replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--option {text}: the value is not YAML") from None
     return options
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from lut.cost import CostModel
 from nas.config import Experiment, Named, parse_experiment
@@ -19,6 +18,7 @@ from nas.optimizers import Optimizer, Problem, optimizer
 from nas.progress import SILENT, Reporter
 from nas.runs import RESULT, claim
 from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
+from nas.settings import checked
 from nas.steps.common import prepare
 from nas.steps.start import start_network, start_of
 from nas.tasks.registry import open_task
@@ -191,20 +191,8 @@ def builder_of(experiment: Experiment) -> tuple[Callable[..., Evaluator], Mappin
     if chosen.name not in EVALUATORS:
         raise unknown("evaluator", chosen.name, EVALUATORS)
     build = EVALUATORS[chosen.name]
-    known = list(inspect.signature(build).parameters)[3:]
-    types = get_type_hints(build, include_extras=True)
-    settings = {}
-    for key, value in chosen.settings.items():
-        if key not in known:
-            raise unknown(f"setting of evaluator {chosen.name}", key, known)
-        try:
-            settings[key] = TypeAdapter(types[key]).validate_python(value)
-        except ValidationError as error:
-            said = error.errors()[0]["msg"]
-            raise UserError(
-                f"evaluator {chosen.name}: {key} = {value!r}: {said[0].lower()}{said[1:]}"
-            ) from None
-    return build, settings
+    of = f"evaluator {chosen.name}"
+    return build, checked(build, chosen.settings, noun="setting", of=of, own=3)
 
 
 def shared_weights(experiment: Experiment, weights: Path | None, folder: Path) -> Evaluator:

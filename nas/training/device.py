@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import resource
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
 AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """The types that a forward pass may compute in beside float32."""
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The forward pass of a training of this precision; float32 changes nothing."""
+    dtype = AUTOCAST.get(precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 class Reading:

@@ -31,7 +31,7 @@ from nas.progress import SILENT, Reporter
 from nas.tasks.base import Evaluation, Task
 from nas.training import checkpoint as files
 from nas.training.checkpoint import Checkpoint
-from nas.training.device import AUTOCAST, Reading, is_out_of_memory, peak_memory
+from nas.training.device import Reading, autocast, is_out_of_memory, peak_memory
 from nas.training.distributed import ALONE, Averaged, Ranks
 from nas.training.interrupt import Stopped, stop_on_signal
 from search_spaces import UserError
@@ -198,8 +198,8 @@ class Trainer:
         """Train to the end and return the final state.
 
         Raises:
-            UserError: too many losses that are not finite, a full disk, no memory left, or ranks
-                with other settings or data.
+            UserError: too many losses that are not finite, weights that are not, a full disk, no
+                memory left, or ranks with other settings or data.
             Stopped: a signal came; the checkpoint is written.
         """
         self.ranks.same(self._identity())
@@ -333,8 +333,7 @@ class Trainer:
     def _forward(
         self, passes: Iterator[tuple[Tensor, Tensor, float]]
     ) -> tuple[Tensor, Tensor, float]:
-        dtype = AUTOCAST.get(self.precision)
-        with nullcontext() if dtype is None else torch.autocast(self.device.type, dtype):
+        with autocast(self.device, self.precision):
             return next(passes)
 
     def _no_memory(self, images: int) -> str:
@@ -346,6 +345,7 @@ class Trainer:
         )
 
     def _skip(self) -> None:
+        self._check_weights()
         state = self.state
         state.skipped += 1
         where = f"epoch {state.epoch + 1}, step {state.step + 1}"
@@ -411,6 +411,7 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         self._saved = time.monotonic()
+        self._check_weights()
         if not self.ranks.first:
             return
         started = time.perf_counter()
@@ -433,6 +434,16 @@ class Trainer:
         files.save(self.folder / name, Checkpoint(self.kind, tensors, data))
         self._saved = time.monotonic()
         self.state.seconds += time.perf_counter() - started
+
+    def _check_weights(self) -> None:
+        """Keep the last good checkpoint where a gradient was not finite though its loss was."""
+        norms = torch._foreach_norm([p.detach() for p in self.module.parameters()])
+        if not bool(torch.stack([norm.float() for norm in norms]).isfinite().all()):
+            raise UserError(
+                f"the weights are no longer finite at epoch {self.state.epoch + 1}, step "
+                f"{self.state.step + 1}: a gradient was not. Checkpoints were left as they were; "
+                f"lower lr ({self.settings.lr}) or set clip_norm"
+            )
 
     def _identity(self) -> dict[str, Any]:
         return {

@@ -91,6 +91,28 @@ def test_kept_statistics_by_hand() -> None:
                                     (x, weight, bias))  # fmt: skip
 
 
+def test_a_channel_kept_at_one_position_uses_all_images_and_learns() -> None:
+    torch.manual_seed(0)
+    x, weight, bias = double(4, 2, 1, 1), double(2), double(2)
+    kept = torch.tensor([[1, 1], [1, 0], [1, 0], [1, 0]]).double()
+    out, mean, variance = kept_batch_norm(x, weight, bias, kept, 1e-3)
+    assert torch.allclose(mean, x.mean((0, 2, 3)))
+    assert torch.allclose(variance, x.var((0, 2, 3), unbiased=False))
+    out[0, 1].sum().backward()
+    assert x.grad is not None and x.grad[0, 1].abs() > 1e-3
+
+
+def test_kept_statistics_of_a_half_precision_map_are_taken_in_full_precision() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(16, 3, 4, 4).add(10).bfloat16()
+    weight, bias, kept = torch.rand(3), torch.randn(3), torch.ones(16, 3)
+    out, mean, variance = kept_batch_norm(x, weight, bias, kept, 1e-5)
+    wanted = kept_batch_norm(x.float(), weight, bias, kept, 1e-5)
+    assert out.dtype == torch.bfloat16
+    assert torch.equal(mean, wanted[1]) and torch.equal(variance, wanted[2])
+    assert torch.equal(out, wanted[0].bfloat16())
+
+
 def test_one_value_per_channel_is_refused() -> None:
     of = space("mobilenet_v3_tiny", resolution=4)
     supernet = Supernet(of).train()

@@ -140,6 +140,21 @@ def test_a_loss_that_is_not_finite_changes_nothing_is_counted_and_limited(tmp_pa
         trainer(tmp_path / "many", poisoned, nonfinite_limit=1).run()
 
 
+def test_a_gradient_that_is_not_finite_ends_the_run_and_spares_the_checkpoint(tmp_path):
+    def poisoned(module, images, targets, position):
+        for outputs, wanted, weight in single_pass(module, images, targets, position):
+            if (position.epoch, position.step) == (1, 2):
+                outputs.register_hook(lambda gradient: gradient * float("inf"))
+            yield outputs, wanted, weight
+
+    with pytest.raises(UserError, match=r"no longer finite at epoch 2, step 4.*clip_norm"):
+        trainer(tmp_path / "run", poisoned).run()
+    again = trainer(tmp_path / "run")
+    state = again.run(resume=True)
+    assert state.updates == 36
+    assert all(torch.isfinite(v).all() for v in weights(again).values())
+
+
 def test_out_of_memory_says_what_to_lower(tmp_path):
     def hungry(module, images, targets, position):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
