@@ -22,7 +22,7 @@ def checked(
     """The given settings, in the types that the function's annotations ask for.
 
     Args:
-        function: what they are for.
+        function: what they are for, a function or a class.
         given: name → value, as read from a recipe or a command line.
         noun: what one of them is called.
         of: what they belong to.
@@ -33,13 +33,14 @@ def checked(
     """
     known = list(inspect.signature(function).parameters)
     known = known[own:] if isinstance(own, int) else [name for name in known if name not in own]
-    types = get_type_hints(function, include_extras=True)
+    annotated = function.__init__ if inspect.isclass(function) else function
+    types = get_type_hints(annotated, include_extras=True)
     settings = {}
     for key, value in given.items():
         if key not in known:
             raise unknown(f"{noun} of {of}", key, known)
         try:
-            settings[key] = TypeAdapter(types[key]).validate_python(value)
+            settings[key] = TypeAdapter(types.get(key, Any)).validate_python(value)
         except ValidationError as error:
             said = error.errors()[0]["msg"]
             raise UserError(f"{of}: {key} = {value!r}: {said[0].lower()}{said[1:]}") from None

@@ -49,7 +49,7 @@ def open_space(name: str, settings: Mapping[str, Any]) -> SearchSpace:
 
 def _built(name: str, settings: Mapping[str, Any]) -> SearchSpace:
     """The space that a function returns, or of the module that it returns."""
-    from nas.tracing.loading import call, load_function
+    from nas.own_code import call, load_function
 
     takes = inspect.signature(load_function(name)).parameters
     built = call(name, **{key: value for key, value in settings.items() if key in takes})

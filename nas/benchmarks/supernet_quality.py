@@ -17,6 +17,7 @@ from nas.evaluation import evaluate_subnetworks
 from nas.progress import SILENT, Reporter
 from nas.steps.common import prepare
 from nas.steps.supernet import train_supernet
+from nas.strategies import open_strategy
 from nas.tasks.base import Task
 from nas.tasks.registry import open_task
 from nas.training.device import autocast
@@ -24,7 +25,7 @@ from nas.weights import load_supernet
 from search_spaces import Architecture, SearchSpace, UserError
 from supernet import Supernet
 from supernet.share import WHOLE
-from supernet.strategies import Strategy, strategy
+from supernet.strategies import Strategy
 from supernet.strategies.drawing import Drawing
 
 DEFAULT: dict[str, dict[str, Any]] = {
@@ -138,8 +139,9 @@ def run(
         own = base.supernet.strategy
         name = settings.pop("strategy", own.name)
         full = {**own.settings, **settings} if name == own.name else settings
-        built[label] = strategy(name, **full)
-        recipes[label] = (Named(name=name, settings=full), factor, lr)
+        named = Named(name=name, settings=full)
+        built[label] = open_strategy(named)
+        recipes[label] = (named, factor, lr)
     task = open_task(base)
     seconds = step_seconds(base, task, built, repeats)
     first = next(iter(seconds.values()))

@@ -14,12 +14,12 @@ from nas.config import load_experiment
 from nas.progress import SILENT, Reporter
 from nas.steps.common import prepare
 from nas.steps.supernet import subnetwork_passes
+from nas.strategies import open_strategy
 from nas.tasks.base import Batch, Task
 from nas.tasks.registry import open_task
 from nas.training.loop import Trainer
 from supernet import Supernet
 from supernet.share import WHOLE, Share
-from supernet.strategies import strategy
 
 
 class InMemory:
@@ -67,7 +67,7 @@ def run(
     )
     real = open_task(base)
     tasks: dict[str, Any] = {"task": real, "memory": InMemory(real, settings.batch_size)}
-    plan = strategy(settings.strategy.name, **settings.strategy.settings)
+    plan = open_strategy(settings.strategy)
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     waiting: list[float] = []
     with TemporaryDirectory() as folder:

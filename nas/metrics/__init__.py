@@ -4,14 +4,13 @@ from nas.metrics.additive import AdditiveMetric, macs, params, priced
 from nas.metrics.base import Metric
 from nas.metrics.budgets import absolute_budgets, parse_budget, show, split_budgets
 from nas.metrics.resolve import metric
-from nas.metrics.user import UserMetric, load_function
+from nas.metrics.user import UserMetric
 
 __all__ = [
     "AdditiveMetric",
     "Metric",
     "UserMetric",
     "absolute_budgets",
-    "load_function",
     "macs",
     "metric",
     "params",

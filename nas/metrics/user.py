@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import inspect
 import math
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
-from search_spaces import Network, SearchSpace, UserError, unknown
+from search_spaces import Network, SearchSpace, UserError
 from search_spaces.batch import Matrix, Vector
 
 
@@ -60,53 +55,6 @@ class UserMetric:
                 self._known[key] = self.of(self._space.describe(values))
             out[i] = self._known[key]
         return out
-
-
-def load_function(reference: str, folder: Path | None = None) -> Callable[[Network], float]:
-    """The function that ``module:function`` or ``path/to/file.py:function`` names.
-
-    Args:
-        reference: the text of the recipe.
-        folder: what a relative file path starts from; default the current folder.
-
-    Raises:
-        UserError: the module, file or function does not exist or cannot be imported.
-    """
-    where, colon, name = reference.rpartition(":")
-    if not colon or not where or not name:
-        raise UserError(f"{reference!r} is no 'module:function' and no 'file.py:function'")
-    module = _from_file(where, folder) if where.endswith(".py") else _from_name(where)
-    function = getattr(module, name, None)
-    if function is None:
-        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise unknown(f"function of {where}", name, public)
-    if not callable(function):
-        raise UserError(f"{reference}: {name} is not a function")
-    return function  # type: ignore[no-any-return]
-
-
-def _from_name(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UserError(f"module {name!r} cannot be imported: {error}") from None
-
-
-def _from_file(text: str, folder: Path | None) -> ModuleType:
-    path = (folder or Path.cwd()) / Path(text).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    name = f"_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise UserError(f"{path}: {error!r}") from error
-    return module
 
 
 def _source_hash(function: Callable[[Network], float]) -> str:

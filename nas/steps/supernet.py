@@ -26,13 +26,14 @@ from nas.steps.common import (
     start_outputs,
 )
 from nas.steps.teacher import with_teacher
+from nas.strategies import open_strategy
 from nas.tasks.base import Evaluation
 from nas.tasks.registry import open_task
 from nas.training.distributed import Ranks
 from nas.training.loop import Passes, Position, Trainer
 from nas.weights import WEIGHTS, Preparation, save_supernet, start_encoder
 from supernet import Supernet
-from supernet.strategies import Strategy, strategy
+from supernet.strategies import Strategy
 
 
 def train_supernet(
@@ -45,7 +46,7 @@ def train_supernet(
         Stopped: a signal came, the checkpoint is written.
     """
     folder = out / "supernet"
-    plan = strategy(experiment.supernet.strategy.name, **experiment.supernet.strategy.settings)
+    plan = open_strategy(experiment.supernet.strategy)
     device = prepare(experiment)
     with ranks_of(experiment, device, resume=resume) as ranks:
         if ranks.on_first(lambda: claim(folder, experiment, ("supernet",), resume=resume)):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
+from nas.own_code import call
 from search_spaces import UserError, unknown
 
 
@@ -45,36 +40,6 @@ def load_model(name: str, *, pretrained: bool = False, classes: int | None = Non
     return model
 
 
-def load_function(name: str) -> Callable[..., Any]:
-    """The function that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` stands for.
-
-    Raises:
-        UserError: there is none, or importing it failed.
-    """
-    source, _, function = name.rpartition(":")
-    module = _file(Path(source)) if source.endswith(".py") else _module(source)
-    found = getattr(module, function, None)
-    if not callable(found):
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise unknown(f"function of {source}", function, known)
-    return found  # type: ignore[no-any-return]
-
-
-def call(name: str, **settings: Any) -> Any:
-    """What the function that ``name`` stands for returns.
-
-    Raises:
-        UserError: as `load_function`, or it raised.
-    """
-    function = load_function(name)
-    try:
-        return function(**settings)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{name} raised {type(error).__name__}: {error}") from error
-
-
 def _timm(name: str, pretrained: bool, classes: int | None) -> nn.Module:
     import nas.vision  # noqa: F401, I001  (makes timm importable)
     import timm
@@ -90,36 +55,3 @@ def _timm(name: str, pretrained: bool, classes: int | None) -> nn.Module:
         raise UserError(f"timm could not build {name}: {line}") from error
     assert isinstance(model, nn.Module)
     return model
-
-
-def _module(name: str) -> ModuleType:
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name and not name.startswith(f"{error.name}."):
-            raise UserError(f"{name} imports {error.name}, which is not installed") from error
-        raise UserError(f"there is no module {name!r} here or installed") from None
-    except Exception as error:
-        raise UserError(f"importing {name} raised {type(error).__name__}: {error}") from error
-
-
-def _file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
-    # the file's neighbours are importable from it, as they are when it is run
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    name = path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(name, module)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"{path} raised {type(error).__name__}: {error}") from error
-    return module

@@ -151,6 +151,24 @@ def test_weights_are_not_scored_on_images_that_they_were_trained_with(capfd):
     assert "held out here" in refused(capfd, "train", recipe, *encoder)
 
 
+def test_the_documentation_s_own_strategy_trains_a_super_network(capfd, empty_folder):
+    page = Path(__file__).parents[3] / "docs" / "super-network.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    (empty_folder / "mine.py").write_text(code)
+    named = ["--set=supernet.strategy.name=mine.py:Halves", "--out=runs/own"]
+    call(capfd, "train-supernet", "digits_quickstart", *SMALL, *named,
+         "--set=supernet.strategy.settings={share: 0.25}")  # fmt: skip
+    for settings, words in (
+        ("{shares: 0.25}", "unknown setting of strategy mine.py:Halves 'shares'"),
+        ("{share: much}", "share = 'much'"),
+    ):
+        given = f"--set=supernet.strategy.settings={settings}"
+        message = refused(
+            capfd, "train-supernet", "digits_quickstart", *SMALL, *named[:1], given, "--out=runs/no"
+        )
+        assert words in message
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -52,7 +52,7 @@ def test_a_user_metric_says_what_is_wrong(tiny, tmp_path):
         metric("bad", tiny, functions=functions, folder=tmp_path).of(tiny.describe(tiny.largest()))
     with pytest.raises(UserError, match="did you mean 'weighted'"):
         metric("typo", tiny, functions=functions, folder=tmp_path)
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="there is no file"):
         metric("gone", tiny, functions=functions, folder=tmp_path)
     with pytest.raises(UserError, match="did you mean 'latency'"):
         metric("latencie", tiny)
