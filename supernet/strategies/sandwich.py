@@ -22,7 +22,9 @@ from supernet.supernet import Supernet
 class Sandwich(Drawing):
     """Largest, smallest and random networks, each on the whole batch, on sliced weights.
 
-    Yu & Huang, "Universally slimmable networks", ICCV 2019. Beside `Drawing`'s settings:
+    Yu & Huang, "Universally slimmable networks", ICCV 2019. The passes weigh 1 / (2 + ``random``)
+    each where the publication adds their losses up: the same gradient needs a learning rate that
+    is so many times higher. Beside `Drawing`'s settings:
 
     Args:
         random: random sub-networks per batch.
