@@ -1,19 +1,22 @@
 """Draw the figures of the documentation as SVG: ``python docs/figures/draw.py [RUN]``.
 
-With a quickstart's run folder it also draws the picture of the README from its results.
+With a quickstart's run folder it also draws the picture of the README from its results. The
+quality of super-networks is drawn from the scores in docs/results/supernet-quality.json.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from nas.report import load_run
 from nas.report.architecture import architecture_svg
 from nas.report.charts import tradeoff_svg
-from nas.report.svg import Drawing
+from nas.report.svg import Axes, Drawing
 
 HERE = Path(__file__).parent
 
@@ -203,8 +206,48 @@ def result(folder: Path) -> None:
     save(str(drawing).replace("</svg>", "".join(inner) + "</svg>"), "quickstart.svg", size)
 
 
+def quality() -> None:
+    """Scores of the fixed sub-networks by strategy, and their mean against device time."""
+    data = json.loads((HERE.parent / "results" / "supernet-quality.json").read_text())
+    size = (1040.0, 400.0)
+    drawing = Drawing(*size, "Scores of twenty sub-networks and their mean against device time")
+    macs = [value / 1e6 for value in data["macs"]]
+    scored = [row["scores"] for row in data["networks"].values()]
+    axes = Axes(drawing, (70, 50, 500, 345), macs, [0, *(v for row in scored for v in row)])
+    axes.draw("MACs (M)", "accuracy (%), each at equal device time")
+    for i, (label, row) in enumerate(data["networks"].items()):
+        points = list(zip(macs, row["scores"], strict=True))
+        curve(drawing, axes, f"series-{i % 4}", label, points, 505.0, row.get("place", 0.0))
+    times = [t for row in data["time"].values() for t, _ in row]
+    means = [mean for row in data["time"].values() for _, mean in row]
+    axes = Axes(drawing, (680, 50, 900, 345), [0, *times], [10, *means])
+    axes.draw("device time (steps of the default)", "mean accuracy (%) of the twenty")
+    for i, (label, points) in enumerate(data["time"].items()):
+        curve(drawing, axes, f"series-{i % 4}", label, points, 905.0, 0.0)
+    save(drawing, "supernet-quality.svg", size)
+
+
+def curve(
+    drawing: Drawing,
+    axes: Axes,
+    css: str,
+    label: str,
+    points: Sequence[tuple[float, float]],
+    x: float,
+    shift: float,
+) -> None:
+    """A line with dots and its name to its right."""
+    points = sorted(points)
+    line = [(axes.x(a), axes.y(b)) for a, b in points]
+    drawing.polyline(line, f"curve {css}")
+    for px, py in line:
+        drawing.marker("circle", px, py, 3.2, f"dot {css}")
+    drawing.text(x, line[-1][1] + 4 + shift, label, "tick", anchor="start")
+
+
 if __name__ == "__main__":
     bypass()
+    quality()
     ordered_dropout()
     descent()
     if len(sys.argv) > 1:

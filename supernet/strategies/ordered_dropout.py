@@ -27,7 +27,8 @@ class OrderedDropout(Drawing):
     Beside `Drawing`'s settings:
 
     Args:
-        groups: sub-networks per batch; ``image`` gives every image its own.
+        groups: sub-networks per batch; ``image`` gives every image its own. With their own
+            statistics, groups of fewer than 32 images learn worse where maps end at 1×1.
         statistics: whose batch statistics normalise a group: its ``own``, the whole batch's
             (``shared``), or the whole batch's over the images that keep the channel (``kept``).
         largest: groups that are the largest network.
@@ -37,7 +38,7 @@ class OrderedDropout(Drawing):
             a second forward pass. The largest network itself learns from the labels alone.
     """
 
-    groups: int | Literal["image"] = 8
+    groups: int | Literal["image"] = 4
     statistics: Statistics = "own"
     largest: int = 1
     smallest: int = 0

@@ -58,7 +58,7 @@ def test_the_cost_of_a_step_is_told_for_the_strategy_that_is_asked_for():
         ("strategy={group: 4}", "unknown setting of strategy ordered_dropout 'group'"),
         ("space_name=fastdepth", "fastdepth has none"),
         ("repeats=many", "repeats = 'many'"),
-        ("batch_size=12", "12 images is not a multiple of 8 groups"),
+        ("batch_size=10", "10 images is not a multiple of 4 groups"),
     ],
 )
 def test_the_cost_of_a_step_refuses_what_it_cannot_measure(option, words):

@@ -121,7 +121,7 @@ def test_groups_of_ordered_dropout(supernet: Supernet, smallest: int, mode: str)
 
 def test_batches_that_do_not_fit(supernet: Supernet) -> None:
     with pytest.raises(UserError, match="batch of 10 images is not a multiple of 8 groups"):
-        OrderedDropout().assignment(supernet, 10, 1.0, Random(0))
+        OrderedDropout(groups=8).assignment(supernet, 10, 1.0, Random(0))
     image = OrderedDropout(groups="image", largest=2, smallest=1)
     with pytest.raises(UserError, match="2 images cannot hold 2 largest and 1 smallest"):
         image.assignment(supernet, 2, 1.0, Random(0))

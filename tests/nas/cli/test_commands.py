@@ -179,7 +179,7 @@ def test_the_documentation_s_own_strategy_trains_a_super_network(capfd, empty_fo
         (["describe"], "NETWORK"),
         (["fly"], "fly"),
         (["train-supernet", "digits_quickstrat"], "did you mean 'digits_quickstart'"),
-        (["train-supernet", "digits_quickstart", "--set=supernet.batch_size=60"], "multiple"),
+        (["train-supernet", "digits_quickstart", "--set=supernet.batch_size=62"], "multiple"),
         (["train-supernet", "digits_quickstart", "--set=supernet.strategy.name=x"], "strategy"),
         (["search", "digits_quickstart", "--metric=macs"], "nas train-supernet"),
         (["search", "digits_quickstart", "--metric=macs", "--budget=1"], "smallest"),
