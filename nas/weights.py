@@ -182,7 +182,7 @@ class Encoder:
         return {**asdict(self), "path": str(self.path)}
 
 
-def start_encoder(module: Supernet, path: Path, task: Task) -> Encoder:
+def start_encoder(module: Supernet, path: Path, *, task: Task | None = None) -> Encoder:
     """Copy every layer that a trained network of this project shares by name, in place.
 
     A layer that has more filters or channels there gives its first ones; kernels must be equal.
@@ -190,7 +190,7 @@ def start_encoder(module: Supernet, path: Path, task: Task) -> Encoder:
     Args:
         module: of the new task; to start a smaller network, extract it afterwards.
         path: of a network or a super-network, of any space and task.
-        task: the new one.
+        task: the new one, whose hold-out is to be scored.
 
     Raises:
         UserError: missing, truncated, without a layer in common, or of the same task and trained
@@ -199,7 +199,8 @@ def start_encoder(module: Supernet, path: Path, task: Task) -> Encoder:
     file = weights_file(path)
     stored = load(file, "network", "supernet")
     preparation = Preparation.from_dict(stored.state["preparation"])
-    preparation.check_holdout(task, file)
+    if task is not None:
+        preparation.check_holdout(task, file)
     own = module.state_dict()
     layers: dict[str, list[str]] = {}
     for name in own:

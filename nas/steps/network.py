@@ -208,7 +208,7 @@ def _start(
     if settings.encoder is not None:
         started = Supernet(space, dropout=settings.dropout)
         start_outputs(started, task)
-        encoder = start_encoder(started, settings.encoder, task)
+        encoder = start_encoder(started, settings.encoder, task=task)
         say_encoder(encoder, reporter)
         return extract(started, architecture), encoder
     module = CompactNetwork(space.describe(architecture), dropout=settings.dropout)

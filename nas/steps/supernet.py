@@ -74,7 +74,7 @@ def _train(
     encoder = None
     if settings.encoder is not None:
         path = settings.encoder
-        encoder = ranks.everywhere(lambda: start_encoder(module, path, task))
+        encoder = ranks.everywhere(lambda: start_encoder(module, path, task=task))
         say_encoder(encoder, reporter)
     source = random.Random(f"probes/{experiment.seed}")
     probed = {"largest": space.largest(), "smallest": space.smallest()} | {
