@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from nas.settings import checked
+from nas.recipe.settings import checked
 from search_spaces import unknown
 
 BENCHMARKS = {

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nas.benchmarks.supernet_quality import fixed_networks, scores, shortened
-from nas.config import Experiment, Named, load_experiment
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import Experiment, Named, load_experiment
+from nas.recipe.tasks import open_task
+from nas.runs.weights import load_supernet
 from nas.steps.network import train_network
 from nas.steps.supernet import train_supernet
 from nas.tasks.base import Task
-from nas.tasks.registry import open_task
-from nas.weights import load_supernet
 from search_spaces import Architecture, SearchSpace
 from supernet.strategies.drawing import Drawing
 

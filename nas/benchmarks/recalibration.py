@@ -9,13 +9,13 @@ from typing import Any
 
 from nas.benchmarks.ranking import kendall_tau
 from nas.benchmarks.supernet_quality import fixed_networks, synchronise
-from nas.config import load_experiment
-from nas.evaluation import evaluate
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import load_experiment
+from nas.recipe.tasks import open_task
+from nas.runs.weights import load_supernet
 from nas.steps.common import prepare
 from nas.steps.supernet import train_supernet
-from nas.tasks.registry import open_task
-from nas.weights import load_supernet
+from nas.training.evaluation import evaluate
 from supernet import extract, recalibrate
 
 

@@ -20,13 +20,13 @@ import torch.utils.tensorboard
 
 import nas.steps  # noqa: F401  imported before processes are forked
 from nas.cli import main
-from nas.config import load_experiment
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import load_experiment
+from nas.recipe.tasks import open_task
+from nas.runs import checkpoints as checkpoint
 from nas.search.database import sqlite_url
 from nas.search.record import Record
 from nas.search.search import STUDY
-from nas.tasks.registry import open_task
-from nas.training import checkpoint
 
 SETTINGS = {
     "threads": "1",

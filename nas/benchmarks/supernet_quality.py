@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from nas.config import Experiment, Named, load_experiment
-from nas.evaluation import evaluate_subnetworks
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import Experiment, Named, load_experiment
+from nas.recipe.strategies import open_strategy
+from nas.recipe.tasks import open_task
+from nas.runs.weights import load_supernet
 from nas.steps.common import prepare
 from nas.steps.supernet import train_supernet
-from nas.strategies import open_strategy
 from nas.tasks.base import Task
-from nas.tasks.registry import open_task
 from nas.training.device import autocast
-from nas.weights import load_supernet
+from nas.training.evaluation import evaluate_subnetworks
 from search_spaces import Architecture, SearchSpace, UserError
 from supernet import Supernet
 from supernet.share import WHOLE

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from nas.config import load_experiment
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import load_experiment
+from nas.recipe.strategies import open_strategy
+from nas.recipe.tasks import open_task
 from nas.steps.common import prepare
 from nas.steps.supernet import subnetwork_passes
-from nas.strategies import open_strategy
 from nas.tasks.base import Batch, Task
-from nas.tasks.registry import open_task
 from nas.training.loop import Trainer
 from supernet import Supernet
 from supernet.share import WHOLE, Share

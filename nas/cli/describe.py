@@ -32,7 +32,7 @@ def describe(
     json: Json = False,
 ) -> None:
     """Operations, shapes, MACs, parameters and latency per layer of a network."""
-    from nas.networks import find
+    from nas.runs.networks import find
 
     with output(json) as out:
         found = find(network, member=member, width=width, resolution=resolution, classes=classes)

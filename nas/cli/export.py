@@ -21,7 +21,7 @@ def export(
 ) -> None:
     """Write a trained network as a PyTorch, ONNX or TFLite file with its metadata."""
     with output(json) as printer:
-        from nas.deploy import export_network
+        from nas.steps.deploy import export_network
 
         data = export_network(network, format=format, out=out)
         printer.result(data, lambda: facts("exported", data))

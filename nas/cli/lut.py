@@ -40,7 +40,7 @@ def query(
     """The latency of a network or an operation, summed from a table or a device model."""
     with output(json) as out:
         from lut import open_cost_model
-        from nas.networks import operations_of
+        from nas.runs.networks import operations_of
 
         operations = operations_of(network, width=width, resolution=resolution, classes=classes)
         model = open_cost_model(device, table, operations=operations)

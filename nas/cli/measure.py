@@ -81,7 +81,7 @@ def build(
     """
     with output(json) as printer:
         from lut.cache import cache_folder
-        from nas.tables import measured_table, space_named
+        from nas.steps.tables import measured_table, space_named
 
         spaces = [space_named(name) for name in experiments]
         target = _device(device, serial, benchmark_binary, core, delegate)
@@ -131,7 +131,7 @@ def validate(
     """Compare sums of look-ups with the latency of whole networks."""
     with output(json) as printer:
         from lut import open_cost_model
-        from nas.tables import check_on_device, check_on_measurements
+        from nas.steps.tables import check_on_device, check_on_measurements
 
         if (subject is None) == (measurements is None):
             raise UserError("give either SUBJECT, networks to measure, or --measurements FILE")

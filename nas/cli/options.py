@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.config import Experiment, load_experiment, parse_experiment
+from nas.recipe.experiment import Experiment, load_experiment, parse_experiment
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A recipe's YAML file, or its name.")

@@ -21,7 +21,7 @@ def quickstart(
 ) -> None:
     """All three steps on real images and this machine's own latency, in minutes."""
     with output(json) as printer:
-        from nas.quickstart import quickstart as run
+        from nas.steps.quickstart import quickstart as run
 
         result = run(task=task, overrides=overrides or [], seed=seed, out=out, reporter=printer)
         printer.result(result, lambda: _summary(result))

@@ -22,7 +22,7 @@ from nas.cli.options import (
     experiment_from,
 )
 from nas.cli.output import count, duration, facts, output, score_text
-from nas.runs import default_out
+from nas.runs.folder import default_out
 from search_spaces import UserError
 
 SupernetPath = Annotated[
@@ -200,7 +200,7 @@ def train(
     with output(json) as printer:
         recipe = experiment_from(experiment, overrides, data=data, seed=seed)
         folder = out or default_out(recipe)
-        from nas.networks import load_architecture
+        from nas.runs.networks import load_architecture
 
         path = architecture or _only_search(folder)
         if baseline is not None:
@@ -286,14 +286,14 @@ def evaluate(
     """The score of a trained network, or what it makes of one photograph."""
     with output(json) as printer:
         if image is not None:
-            from nas.prediction import predict
+            from nas.steps.prediction import predict
 
             found = predict(network, image, picture)
             printer.result(found, lambda: facts(str(image), found["outputs"]))
             return
         if picture is not None:
             raise UserError("--picture needs --image, the photograph to draw")
-        from nas.runs import stored_config
+        from nas.runs.folder import stored_config
 
         reference = experiment or str(stored_config(network))
         recipe = experiment_from(reference, overrides, data=data)

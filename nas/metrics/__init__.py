@@ -3,7 +3,6 @@
 from nas.metrics.additive import AdditiveMetric, macs, params, priced
 from nas.metrics.base import Metric
 from nas.metrics.budgets import absolute_budgets, parse_budget, show, split_budgets
-from nas.metrics.resolve import metric
 from nas.metrics.user import UserMetric
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "UserMetric",
     "absolute_budgets",
     "macs",
-    "metric",
     "params",
     "parse_budget",
     "priced",

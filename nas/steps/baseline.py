@@ -9,12 +9,12 @@ from typing import Any
 
 from lut.devices.host import HostDevice
 from lut.validate import relative
-from nas.baselines import BASELINES, Cost, baseline, without_bypass
-from nas.config import Experiment, load_experiment, with_overrides
 from nas.metrics import AdditiveMetric, Metric
-from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
-from nas.runs import stored_config
+from nas.recipe.experiment import Experiment, load_experiment, with_overrides
+from nas.runs.folder import stored_config
+from nas.runs.networks import load_architecture
+from nas.steps.matching import BASELINES, Cost, baseline, without_bypass
 from nas.steps.network import train_network
 from nas.steps.search import problem_of
 from nas.steps.start import member_weights
@@ -37,7 +37,7 @@ def train_baseline(
 
     Args:
         experiment: its ``train`` section says how; where the weights come from is the baseline's.
-        kind: one of `nas.baselines.BASELINES`.
+        kind: one of `nas.steps.matching.BASELINES`.
         searched: folder or result of the search; its metric is the cost.
         out: the run folder.
         member: of the search's family; by default its best.

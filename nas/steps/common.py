@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 
-from nas.config import Experiment
 from nas.files import write_json
 from nas.progress import Reporter
-from nas.runs import RESULT, RESULT_SCHEMA
+from nas.recipe.experiment import Experiment
+from nas.runs.folder import RESULT, RESULT_SCHEMA
+from nas.runs.weights import Encoder
 from nas.tasks.base import Task
 from nas.training.device import peak_memory
 from nas.training.distributed import Ranks, joined, local_rank
 from nas.training.loop import Trainer
-from nas.weights import Encoder
 from search_spaces import SearchSpace, UserError
 from supernet import CompactNetwork, Supernet
 from supernet.prior import set_output_prior

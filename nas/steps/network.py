@@ -9,11 +9,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.config import Experiment
-from nas.evaluation import evaluate
 from nas.files import read_json, replacing, write_json
 from nas.progress import SILENT, Reporter
-from nas.runs import RESULT, RESULT_SCHEMA, claim
+from nas.recipe.experiment import Experiment
+from nas.recipe.tasks import open_task
+from nas.runs.folder import RESULT, RESULT_SCHEMA, claim
+from nas.runs.weights import (
+    WEIGHTS,
+    Encoder,
+    Preparation,
+    load_network,
+    save_network,
+    start_encoder,
+)
 from nas.steps.common import (
     check_input,
     clean,
@@ -30,17 +38,9 @@ from nas.steps.common import (
 from nas.steps.start import inherited, start_of
 from nas.steps.teacher import with_teacher
 from nas.tasks.base import Evaluation, Task
-from nas.tasks.registry import open_task
 from nas.training.distributed import Ranks
+from nas.training.evaluation import evaluate
 from nas.training.loop import Trainer, single_pass
-from nas.weights import (
-    WEIGHTS,
-    Encoder,
-    Preparation,
-    load_network,
-    save_network,
-    start_encoder,
-)
 from search_spaces import Architecture, UserError, space_of, unknown
 from supernet import CompactNetwork, Supernet, extract, recalibrate
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nas.config import Experiment
-from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
-from nas.runs import RESULT
+from nas.recipe.experiment import Experiment
+from nas.runs.folder import RESULT
+from nas.runs.networks import load_architecture
 from nas.steps.common import encoder_seconds, finish
 from nas.steps.network import train_network
 from nas.steps.search import search, trains_first

@@ -11,20 +11,21 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from lut.cost import CostModel
-from nas.config import Experiment, Named, parse_experiment
 from nas.files import read_json
-from nas.metrics import absolute_budgets, metric, split_budgets
+from nas.metrics import absolute_budgets, split_budgets
 from nas.optimizers import Optimizer, Problem, optimizer
 from nas.progress import SILENT, Reporter
-from nas.runs import RESULT, claim
+from nas.recipe.experiment import Experiment, Named, parse_experiment
+from nas.recipe.metrics import metric
+from nas.recipe.settings import checked
+from nas.recipe.tasks import open_task
+from nas.runs.folder import RESULT, claim
+from nas.runs.weights import load_supernet
 from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
-from nas.settings import checked
 from nas.steps.common import prepare
 from nas.steps.start import start_network, start_of
-from nas.tasks.registry import open_task
 from nas.training.distributed import refuse_ranks
 from nas.urls import HIDDEN, shown
-from nas.weights import load_supernet
 from search_spaces import SearchSpace, UserError, unknown
 
 NAME = "main"
@@ -137,7 +138,7 @@ def problem_of(
         named = device or section.device or "host"
         if named == "host":
             from lut.devices.host import HostDevice
-            from nas.tables import measured_table
+            from nas.steps.tables import measured_table
 
             # what the cache holds is not measured again
             return measured_table([space, *beside], HostDevice(), reporter=reporter)

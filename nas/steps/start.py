@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.config import Experiment
 from nas.files import read_json
-from nas.runs import RESULT
-from nas.search.evaluators.channels import reorder, shrink
-from nas.tasks.base import Task
-from nas.training.checkpoint import load
-from nas.weights import (
+from nas.recipe.experiment import Experiment
+from nas.runs.checkpoints import load
+from nas.runs.folder import RESULT
+from nas.runs.weights import (
     Preparation,
     load_network,
     load_supernet,
     save_network,
     weights_file,
 )
+from nas.tasks.base import Task
 from search_spaces import Architecture, SearchSpace, UserError, names, space_of
 from supernet import CompactNetwork, extract
+from supernet.pruning import reorder, shrink
 
 START = "start.safetensors"
 """The network that a search was started from, in its folder where no run trained it."""
@@ -97,7 +97,7 @@ def open_start(experiment: Experiment, space: SearchSpace) -> CompactNetwork:
     Raises:
         UserError: there are none, or they belong to another network.
     """
-    from nas.pretrained import load_pretrained, open_network
+    from nas.tracing.pretrained import load_pretrained, open_network
 
     name, stated, settings = experiment.space.name, experiment.search.weights, experiment.space
     file = None if stated in (None, "pretrained") else Path(str(stated))

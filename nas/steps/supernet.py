@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.config import Experiment
-from nas.evaluation import evaluate_subnetworks
 from nas.files import read_json
 from nas.progress import SILENT, Reporter
-from nas.runs import RESULT, claim
+from nas.recipe.experiment import Experiment
+from nas.recipe.strategies import open_strategy
+from nas.recipe.tasks import open_task
+from nas.runs.folder import RESULT, claim
+from nas.runs.weights import WEIGHTS, Preparation, save_supernet, start_encoder
 from nas.steps.common import (
     cost,
     facts,
@@ -26,12 +28,10 @@ from nas.steps.common import (
     start_outputs,
 )
 from nas.steps.teacher import with_teacher
-from nas.strategies import open_strategy
 from nas.tasks.base import Evaluation
-from nas.tasks.registry import open_task
 from nas.training.distributed import Ranks
+from nas.training.evaluation import evaluate_subnetworks
 from nas.training.loop import Passes, Position, Trainer
-from nas.weights import WEIGHTS, Preparation, save_supernet, start_encoder
 from supernet import Supernet
 from supernet.strategies import Strategy
 

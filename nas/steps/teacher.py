@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from nas.config import Experiment, Training
+from nas.recipe.experiment import Experiment, Training
+from nas.runs.weights import load_network
 from nas.steps.common import check_input
 from nas.training.loop import Passes, Position
-from nas.weights import load_network
 from search_spaces import UserError, space_of
 from supernet.strategies.distillation import mixed
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from search_spaces import UserError
 from supernet.share import WHOLE, Share
 
 if TYPE_CHECKING:
@@ -151,3 +152,16 @@ class Task(Protocol):
     def describe(self) -> dict[str, Any]:
         """What identifies data and splits: counts and a hash of the hold-out's indices."""
         ...
+
+
+def check_classes(task: str, found: int, expected: int) -> None:
+    """Refuse data of another number of classes than the space's outputs.
+
+    Raises:
+        UserError: they differ.
+    """
+    if found != expected:
+        raise UserError(
+            f"task {task} has {found} classes, the search space {expected} outputs; "
+            f"use --set space.settings.classes={found}"
+        )

@@ -19,10 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import nas.vision  # noqa: F401  before timm
-from nas.tasks.base import CALIBRATION_BATCH, Batch
+from nas.tasks.base import CALIBRATION_BATCH, Batch, check_classes
 from nas.tasks.classification import Classification, normalised, normaliser
 from nas.tasks.in_memory import TensorSplit
-from nas.tasks.registry import check_classes
 from nas.tasks.splits import even_batches, indices_hash, stratified_holdout
 from search_spaces import UserError
 from supernet.share import WHOLE, Share

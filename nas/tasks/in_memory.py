@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.tasks.base import CALIBRATION_BATCH, Batch
+from nas.tasks.base import CALIBRATION_BATCH, Batch, check_classes
 from nas.tasks.classification import Classification, normalised, normaliser
-from nas.tasks.registry import check_classes
 from nas.tasks.splits import even_batches, indices_hash, stratified_holdout
 from supernet.share import WHOLE, Share
 

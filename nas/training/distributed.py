@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nas.runs import difference
+from nas.runs.folder import difference
 from search_spaces import UserError
 from supernet.share import Share
 

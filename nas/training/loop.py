@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 
 import nas.vision  # noqa: F401  before timm
-from nas.config import Training
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import Training
+from nas.runs import checkpoints as files
+from nas.runs.checkpoints import Checkpoint
 from nas.tasks.base import Evaluation, Task
-from nas.training import checkpoint as files
-from nas.training.checkpoint import Checkpoint
 from nas.training.device import Reading, autocast, is_out_of_memory, peak_memory
 from nas.training.distributed import ALONE, Averaged, Ranks
 from nas.training.interrupt import Stopped, stop_on_signal

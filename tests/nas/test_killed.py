@@ -19,7 +19,7 @@ import torch
 
 import nas.steps  # noqa: F401  imported before the processes fork
 from nas.cli import main
-from nas.training import checkpoint
+from nas.runs import checkpoints as checkpoint
 from search_spaces import space
 
 SETTINGS = [

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from nas.optimizers.base import Candidate, Member
+from nas.runs.weights import Preparation, load_network, save_network
 from nas.search.evaluators.base import CandidateFailed, Evaluation
-from nas.search.evaluators.channels import reorder, shrink
 from nas.search.evaluators.holdout import BatchSize, Holdout, evaluation_of, score
 from nas.search.evaluators.shared_weights import fingerprint
 from nas.tasks.base import Batch, Task
-from nas.weights import Preparation, load_network, save_network
 from search_spaces import SearchSpace, UserError
 from supernet import CompactNetwork, recalibrate
+from supernet.pruning import reorder, shrink
 
 EPOCHS = 1000
 """Epochs of data that belong to one iteration, so that every iteration sees other images."""

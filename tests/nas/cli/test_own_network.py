@@ -11,7 +11,7 @@ import yaml
 
 from nas.cli import main
 from nas.report.data import load_run
-from nas.weights import load_network
+from nas.runs.weights import load_network
 from tests.nas.cli.commands import call, refused
 
 MODEL = """

@@ -5,9 +5,9 @@ import torch
 
 from nas.metrics import macs
 from nas.optimizers import Candidate, Problem, optimizer
+from nas.runs.weights import load_network
 from nas.search import CandidateFailed, FineTuning, SharedWeights, run_search
 from nas.tasks.in_memory import InMemoryClassification
-from nas.weights import load_network
 from search_spaces import UserError, space
 from supernet import CompactNetwork, Supernet, extract, recalibrate
 

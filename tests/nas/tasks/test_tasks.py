@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.config import load_experiment
+from nas.recipe.experiment import load_experiment
+from nas.recipe.tasks import open_task
 from nas.tasks.cifar10 import cifar10
 from nas.tasks.classification import AccuracyMeter
 from nas.tasks.digits import digits
 from nas.tasks.image_folder import image_folder
-from nas.tasks.registry import open_task
 from nas.tasks.splits import stratified_holdout
 from search_spaces import UserError
 

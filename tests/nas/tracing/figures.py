@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 import torch
 from safetensors.torch import save_file
 
-from nas.pretrained import TIMM as PUBLISHED
-from nas.pretrained import load_pretrained, timm_name
 from nas.tracing import space_from_model
 from nas.tracing.exported import outputs_of
+from nas.tracing.pretrained import TIMM as PUBLISHED
+from nas.tracing.pretrained import load_pretrained, timm_name
 from search_spaces import space
 from supernet import Assignment, CompactNetwork, Supernet, extract
 from tests.nas.test_pretrained import timm_model

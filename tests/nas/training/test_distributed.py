@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from nas.cli import main
-from nas.config import Training
+from nas.recipe.experiment import Training
+from nas.runs import checkpoints as files
 from nas.steps.supernet import subnetwork_passes
 from nas.tasks.digits import digits
-from nas.training import checkpoint as files
 from nas.training.distributed import Ranks, joined
 from nas.training.interrupt import Stopped
 from nas.training.loop import LAST, Trainer

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from nas.config import Training
-from nas.evaluation import evaluate
+from nas.recipe.experiment import Training
+from nas.runs import checkpoints as files
+from nas.runs.checkpoints import Checkpoint
 from nas.tasks.in_memory import InMemoryClassification
-from nas.training import checkpoint as files
-from nas.training.checkpoint import Checkpoint
 from nas.training.device import is_out_of_memory
+from nas.training.evaluation import evaluate
 from nas.training.interrupt import Stopped
 from nas.training.loop import BEST, LAST, Trainer, single_pass
 from search_spaces import UserError

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from nas.cli import main
-from nas.config import load_experiment
+from nas.recipe.experiment import load_experiment
 from nas.report import write_report
+from nas.runs.weights import load_network, load_supernet, start_encoder
 from nas.steps import run, train_supernet
 from nas.tasks.depth import nyu_depth, rooms
-from nas.weights import load_network, load_supernet, start_encoder
 from search_spaces import UserError, space
 from supernet import CompactNetwork, Supernet
 from supernet.prior import set_output_prior

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.baselines import baseline, closest, without_bypass
+from nas.steps.matching import baseline, closest, without_bypass
 from search_spaces import UserError, space, space_of
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nas.files import read_json
-from nas.runs import RESULT
+from nas.runs.checkpoints import Checkpoint, load, load_module, save
+from nas.runs.folder import RESULT
 from nas.tasks.base import Task
-from nas.training.checkpoint import Checkpoint, load, load_module, save
 from search_spaces import Architecture, SearchSpace, UserError, space, space_of
 from supernet import CompactNetwork, Supernet
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nas.headstart import cores, head_start
+from nas.steps.headstart import cores, head_start
 
 pytestmark = pytest.mark.skipif(cores() < 2, reason="one core")
 
@@ -25,7 +25,7 @@ def test_an_error_is_left_to_the_caller(capfd):
 
 
 PARENT = """
-from nas.headstart import head_start
+from nas.steps.headstart import head_start
 with head_start(exec, {task!r}):
     {then}
 """

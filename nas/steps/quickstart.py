@@ -11,16 +11,14 @@ from typing import Any
 from lut.cost import CostModel
 from lut.devices.host import HostDevice
 from lut.validate import fastest
-from nas.baselines import without_bypass
-from nas.config import load_experiment, recipes, with_overrides
-from nas.deploy import metadata_of
 from nas.export import export
 from nas.files import read_json, write_json
-from nas.headstart import head_start
-from nas.networks import load_architecture
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import load_experiment, recipes, with_overrides
 from nas.report import write_report
-from nas.runs import RESULT, RESULT_SCHEMA, default_out
+from nas.runs.folder import RESULT, RESULT_SCHEMA, default_out
+from nas.runs.networks import load_architecture
+from nas.runs.weights import load_network
 from nas.steps import (
     choose_baseline,
     own_version,
@@ -30,8 +28,10 @@ from nas.steps import (
     train_supernet,
 )
 from nas.steps.common import encoder_seconds
-from nas.tables import measured_table
-from nas.weights import load_network
+from nas.steps.deploy import metadata_of
+from nas.steps.headstart import head_start
+from nas.steps.matching import without_bypass
+from nas.steps.tables import measured_table
 from search_spaces import Architecture, SearchSpace, space_of, unknown
 
 SUFFIX = "_quickstart"

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from nas.config import Experiment
 from nas.files import write_text
+from nas.recipe.experiment import Experiment
 from search_spaces import UserError
 
 RESULT_SCHEMA = 1

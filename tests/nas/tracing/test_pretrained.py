@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from nas.pretrained import TIMM, load_pretrained, open_network, timm_name
 from nas.tracing import load_model
+from nas.tracing.pretrained import TIMM, load_pretrained, open_network, timm_name
 from search_spaces import UserError, space
 from supernet import CompactNetwork, Supernet
 

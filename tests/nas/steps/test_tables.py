@@ -4,7 +4,7 @@ import pytest
 
 from lut.cost import DeviceInfo
 from lut.devices.base import Measurement, Progress
-from nas.tables import measured_table
+from nas.steps.tables import measured_table
 from search_spaces import space
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")

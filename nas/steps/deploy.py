@@ -7,7 +7,7 @@ from typing import Any
 
 from nas.export import ImageMetadata
 from nas.export import export as write
-from nas.weights import TrainedNetwork, load_network
+from nas.runs.weights import TrainedNetwork, load_network
 
 
 def metadata_of(trained: TrainedNetwork) -> ImageMetadata:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.networks import load_architecture
+from nas.runs.networks import load_architecture
 from search_spaces import UserError, space
 
 

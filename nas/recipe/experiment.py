@@ -14,7 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nas.spaces import open_space
+from nas.recipe.spaces import open_space
 from nas.urls import shown
 from search_spaces import SearchSpace, UserError, unknown
 from search_spaces.storage import graph_from_dict

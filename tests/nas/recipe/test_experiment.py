@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from nas.config import load_experiment, recipes
-from nas.runs import claim
+from nas.recipe.experiment import load_experiment, recipes
+from nas.runs.folder import claim
 from search_spaces import UserError, space
 
 RECIPE = {"space": {"name": "mobilenet_v3_tiny"}, "task": {"name": "digits"}}
@@ -119,8 +119,8 @@ def test_foreign_and_finished_folders_are_refused(tmp_path):
 
 def test_importing_nas_and_describing_need_no_torch():
     code = (
-        "import sys, nas, nas.config, nas.networks, nas.cli.app\n"
-        "nas.networks.find('mobilenet_v3_large').network.macs\n"
+        "import sys, nas, nas.recipe.experiment, nas.runs.networks, nas.cli.app\n"
+        "nas.runs.networks.find('mobilenet_v3_large').network.macs\n"
         "heavy = {'torch', 'timm', 'torchvision', 'optuna', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -144,7 +144,7 @@ def test_a_search_prices_networks_at_the_resolution_they_are_for():
 
 
 def test_a_databases_password_is_not_stored(tmp_path):
-    from nas.runs import claim
+    from nas.runs.folder import claim
     from nas.steps import search
 
     url = "postgresql+psycopg://nas:very@secret@db:5432/nas"

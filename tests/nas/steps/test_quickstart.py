@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-import nas.quickstart
-import nas.tables
+import nas.steps.quickstart
+import nas.steps.tables
 from lut.cost import DeviceInfo
-from nas.quickstart import quickstart
-from nas.weights import load_network
+from nas.runs.weights import load_network
+from nas.steps.quickstart import quickstart
 from search_spaces import UserError
 
 SHORT = [
@@ -37,7 +37,7 @@ class MadeUpTable:
 @pytest.fixture
 def made_up(monkeypatch):
     table = MadeUpTable()
-    for module in (nas.tables, nas.quickstart):
+    for module in (nas.steps.tables, nas.steps.quickstart):
         monkeypatch.setattr(module, "measured_table", lambda *a, **k: table)
     return table
 

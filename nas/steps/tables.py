@@ -13,8 +13,8 @@ from lut.cost import CostModel
 from lut.devices import MeasuringDevice, Progress, ProgressCallback
 from lut.fit import read_measurements
 from lut.validate import Point, Validation, compare, validate
-from nas.networks import find
 from nas.progress import SILENT, Reporter
+from nas.runs.networks import find
 from search_spaces import Architecture, Network, SearchSpace, UserError, space_of
 
 UNSTEADY = 0.2

@@ -3,10 +3,10 @@ import random
 import pytest
 import torch
 
-from nas.search.evaluators.channels import labels_of, reorder, shrink
 from nas.tracing import space_from_model
 from search_spaces import space
 from supernet import CompactNetwork, Supernet, extract
+from supernet.pruning import labels_of, reorder, shrink
 
 SPACES = {
     "mobilenet_v1": {"resolution": 32, "multiplier": 0.25, "bypass": False},

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from nas.files import replacing
-from nas.weights import TrainedNetwork, load_network
+from nas.runs.weights import TrainedNetwork, load_network
 from search_spaces import UserError
 
 SHOWN = 5

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nas.config import Named
 from nas.own_code import load_function
-from nas.settings import checked
+from nas.recipe.experiment import Named
+from nas.recipe.settings import checked
 from search_spaces import UserError
 from supernet.strategies import Strategy, strategy
 

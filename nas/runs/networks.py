@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.config import load_experiment, recipes
 from nas.files import read_json
-from nas.spaces import open_space
+from nas.recipe.experiment import load_experiment, recipes
+from nas.recipe.spaces import open_space
 from search_spaces import (
     Architecture,
     Network,

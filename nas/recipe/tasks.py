@@ -6,9 +6,9 @@ import importlib
 import inspect
 from collections.abc import Callable
 
-from nas.config import Experiment
+from nas.recipe.experiment import Experiment
 from nas.tasks.base import Task
-from search_spaces import UserError, unknown
+from search_spaces import unknown
 
 TASKS = {
     "digits": "nas.tasks.digits:digits",
@@ -49,16 +49,3 @@ def open_task(experiment: Experiment) -> Task:
         holdout=section.holdout,
         **section.settings,
     )
-
-
-def check_classes(task: str, found: int, expected: int) -> None:
-    """Refuse data of another number of classes than the space's outputs.
-
-    Raises:
-        UserError: they differ.
-    """
-    if found != expected:
-        raise UserError(
-            f"task {task} has {found} classes, the search space {expected} outputs; "
-            f"use --set space.settings.classes={found}"
-        )

@@ -1,0 +1,1 @@
+"""Words to objects: recipes, their settings, and what a recipe names."""

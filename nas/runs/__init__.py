@@ -1,0 +1,1 @@
+"""Disk and objects: run folders, their results, weights, checkpoints, found networks."""
