@@ -7,12 +7,12 @@ from nas.metrics import (
     AdditiveMetric,
     UserMetric,
     macs,
-    metric,
     params,
     parse_budget,
     split_budgets,
 )
 from nas.optimizers import Problem
+from nas.recipe.metrics import metric
 from search_spaces import UserError, space
 
 FUNCTION = """
