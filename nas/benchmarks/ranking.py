@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from nas.benchmarks.supernet_quality import fixed_networks, scores, shortened
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import Experiment, Named, load_experiment
+from nas.recipe.experiment import Experiment, Named
+from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
 from nas.runs.weights import load_supernet
 from nas.steps.network import train_network

@@ -10,7 +10,7 @@ from typing import Any
 from nas.benchmarks.ranking import kendall_tau
 from nas.benchmarks.supernet_quality import fixed_networks, synchronise
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import load_experiment
+from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
 from nas.runs.weights import load_supernet
 from nas.steps.common import prepare

@@ -21,7 +21,7 @@ import torch.utils.tensorboard
 import nas.steps  # noqa: F401  imported before processes are forked
 from nas.cli import main
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import load_experiment
+from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
 from nas.runs import checkpoints as checkpoint
 from nas.search.database import sqlite_url

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import Experiment, Named, load_experiment
+from nas.recipe.experiment import Experiment, Named
+from nas.recipe.loading import load_experiment
 from nas.recipe.strategies import open_strategy
 from nas.recipe.tasks import open_task
 from nas.runs.weights import load_supernet

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import load_experiment
+from nas.recipe.loading import load_experiment
 from nas.recipe.strategies import open_strategy
 from nas.recipe.tasks import open_task
 from nas.steps.common import prepare

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nas.recipe.experiment import Experiment, load_experiment, parse_experiment
+from nas.recipe.experiment import Experiment
+from nas.recipe.loading import load_experiment, parse_experiment
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A recipe's YAML file, or its name.")
@@ -65,4 +66,4 @@ def experiment_from(
         values["task"]["data"] = str(data)
     given = {k: v for k, v in (search or {}).items() if v is not None}
     values["search"].update({k: None if v is NULL else v for k, v in given.items()})
-    return parse_experiment(values, where=reference)
+    return parse_experiment(values, where=reference, base=experiment)

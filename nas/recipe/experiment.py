@@ -1,25 +1,17 @@
-"""Recipes: typed, nested settings read from YAML, with ``section.key=value`` overrides.
-
-The one place where settings have defaults. Every key is checked; an unknown one is refused with
-the nearest known. The resolved experiment is written into each run folder.
-"""
+"""What a recipe says: typed, nested sections. The one place where they have defaults."""
 
 from __future__ import annotations
 
-import importlib.resources
-from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from nas.recipe.spaces import open_space
 from nas.urls import shown
-from search_spaces import SearchSpace, UserError, unknown
+from search_spaces import SearchSpace
 from search_spaces.storage import graph_from_dict
-
-EXPERIMENT_SCHEMA = 1
 
 
 class Section(BaseModel):
@@ -201,17 +193,25 @@ class Experiment(Section):
     """Step 3."""
 
     def search_space(self) -> SearchSpace:
-        """The search space that the recipe names.
+        """The search space that the recipe names; the same object at every call.
 
         Raises:
             UserError: unknown name or setting, or a network that cannot be described.
         """
+        return self._opened_space
+
+    @cached_property
+    def _opened_space(self) -> SearchSpace:
         if self.space.graph is not None:
             return graph_from_dict(self.space.graph)
-        try:
-            return open_space(self.space.name, self.space.settings)
-        except TypeError as error:
-            raise UserError(f"space.settings: {error}") from None
+        return open_space(self.space.name, self.space.settings)
+
+    def with_space_of(self, other: Experiment) -> Experiment:
+        """This experiment with the space of one that names the same, not built again."""
+        assert self.space == other.space
+        copy = self.model_copy()
+        copy.__dict__["_opened_space"] = other.search_space()
+        return copy
 
     def priced_space(self) -> SearchSpace:
         """The search space at the resolution that the search's metrics are to price.
@@ -220,7 +220,8 @@ class Experiment(Section):
             UserError: as `search_space`.
         """
         space = self.search_space()
-        return space.at(self.search.resolution or space.resolution)
+        wanted = self.search.resolution or space.resolution
+        return space if wanted == space.resolution else space.at(wanted)
 
     @property
     def traced(self) -> bool:
@@ -238,153 +239,3 @@ class Experiment(Section):
     def to_dict(self) -> dict[str, Any]:
         """The resolved experiment as plain YAML types."""
         return self.model_dump(mode="json", by_alias=True)
-
-    def to_yaml(self) -> str:
-        """The resolved experiment as a recipe that loads again."""
-        data = self.to_dict()
-        if self.space.graph is None:
-            del data["space"]["graph"]
-        else:
-            data["space"]["graph"] = _Flow(data["space"]["graph"])
-        return yaml.dump(data, Dumper=_Dumper, sort_keys=False)
-
-
-class _Flow(dict[str, Any]):
-    """Written in a few long lines."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Plain YAML types, and `_Flow`."""
-
-
-_Dumper.add_representer(
-    _Flow,
-    lambda dumper, data: dumper.represent_mapping(
-        "tag:yaml.org,2002:map", dict(data), flow_style=True
-    ),
-)
-
-
-def recipes() -> dict[str, str]:
-    """The shipped recipes: name → text."""
-    folder = importlib.resources.files("experiments")
-    found = [f for f in folder.iterdir() if f.name.endswith(".yaml")]
-    return {
-        f.name.removesuffix(".yaml"): f.read_text() for f in sorted(found, key=lambda f: f.name)
-    }
-
-
-def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read a recipe from a file, or by the name of a shipped one.
-
-    Args:
-        path_or_name: a YAML path or a name from `recipes`.
-        overrides: ``section.key=value``, the value as YAML.
-
-    Raises:
-        UserError: no such recipe, broken YAML, an unknown key or a value that does not fit.
-    """
-    path = Path(path_or_name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot read this recipe ({error})") from None
-        name = path.stem
-    else:
-        shipped = recipes()
-        name = str(path_or_name)
-        if name not in shipped:
-            raise unknown("experiment (no YAML file and no recipe)", name, shipped)
-        text = shipped[name]
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path_or_name}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path_or_name}: a recipe is a mapping of sections; this is not")
-    data = {"schema": EXPERIMENT_SCHEMA, "name": name, **data}
-    for override in overrides:
-        data = _override(data, override)
-    return parse_experiment(data, where=str(path_or_name))
-
-
-def parse_experiment(data: Mapping[str, Any], *, where: str) -> Experiment:
-    """Check a recipe that was read; ``where`` names it in errors.
-
-    Raises:
-        UserError: an unknown key or a value that does not fit.
-    """
-    try:
-        experiment = Experiment.model_validate(data)
-    except ValidationError as error:
-        raise _refusal(error, where) from None
-    try:
-        space = experiment.search_space()
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    if space.embedded and experiment.space.graph is None:
-        section = experiment.space.model_copy(update={"graph": space.to_dict()})
-        experiment = experiment.model_copy(update={"space": section})
-    return experiment
-
-
-def with_overrides(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
-    """The experiment with ``section.key=value`` applied.
-
-    Raises:
-        UserError: as `load_experiment`.
-    """
-    data = experiment.to_dict()
-    for override in overrides:
-        data = _override(data, override)
-    return parse_experiment(data, where=experiment.name)
-
-
-def _override(data: dict[str, Any], override: str) -> dict[str, Any]:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise UserError(f"--set {override}: expected section.key=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override}: the value is not YAML") from None
-    result = dict(data)
-    node = result
-    for part in parts[:-1]:
-        child = node.get(part)
-        if child is not None and not isinstance(child, dict):
-            raise UserError(f"--set {override}: {part} is a value, not a section")
-        node[part] = dict(child or {})
-        node = node[part]
-    node[parts[-1]] = value
-    if parts[0] == "space" and parts[1:]:
-        # made of another name or settings
-        result["space"].pop("graph", None)
-    return result
-
-
-def _refusal(error: ValidationError, where: str) -> UserError:
-    """The first thing that is wrong, in one line."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    dotted = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        model = _model_at(path[:-1])
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        inside = f" of section {'.'.join(path[:-1])}" if path[:-1] else ""
-        return UserError(f"{where}: {unknown(f'key{inside}', path[-1], known)}")
-    message = first["msg"]
-    if first["type"] == "missing":
-        return UserError(f"{where}: {dotted} is missing")
-    return UserError(f"{where}: {dotted} = {first['input']!r}: {message[0].lower()}{message[1:]}")
-
-
-def _model_at(path: Sequence[str]) -> type[BaseModel]:
-    model: type[BaseModel] = Experiment
-    for part in path:
-        annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        model = annotation
-    return model

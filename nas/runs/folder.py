@@ -13,6 +13,7 @@ import yaml
 
 from nas.files import write_text
 from nas.recipe.experiment import Experiment
+from nas.recipe.loading import to_yaml
 from search_spaces import UserError
 
 RESULT_SCHEMA = 1
@@ -63,7 +64,7 @@ def claim(folder: Path, experiment: Experiment, sections: Sequence[str], *, resu
     elif not config.exists() and folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: is not empty and no run of ours; choose another --out")
     if not finished:
-        write_text(config, experiment.shareable().to_yaml())
+        write_text(config, to_yaml(experiment.shareable()))
     return finished
 
 

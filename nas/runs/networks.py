@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.files import read_json
-from nas.recipe.experiment import load_experiment, recipes
+from nas.recipe.loading import load_experiment, recipes
 from nas.recipe.spaces import open_space
 from search_spaces import (
     Architecture,

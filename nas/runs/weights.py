@@ -105,15 +105,16 @@ def load_supernet(
     stored = load(path, "supernet")
     if task is not None:
         Preparation.from_dict(stored.state["preparation"]).check_holdout(task, path)
-    found = _space(stored.state)
-    if expected is not None and expected.fingerprint != stored.state["fingerprint"]:
+    name, fingerprint = stored.state["space"], stored.state["fingerprint"]
+    if expected is not None and expected.fingerprint != fingerprint:
         raise UserError(
-            f"{path}: super-network of space {found.name!r} ({stored.state['fingerprint']}), "
+            f"{path}: super-network of space {name!r} ({fingerprint}), "
             f"the experiment's is {expected.name!r} ({expected.fingerprint})"
         )
-    if found.fingerprint != stored.state["fingerprint"]:
-        raise UserError(f"{path}: space {found.name!r} has changed since this was trained")
-    module = Supernet(expected or found)
+    found = expected or _space(stored.state)
+    if found.fingerprint != fingerprint:
+        raise UserError(f"{path}: space {name!r} has changed since this was trained")
+    module = Supernet(found)
     load_module(module, stored.tensors, where=str(path))
     return module.eval()
 

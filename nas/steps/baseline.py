@@ -11,7 +11,8 @@ from lut.devices.host import HostDevice
 from lut.validate import relative
 from nas.metrics import AdditiveMetric, Metric
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import Experiment, load_experiment, with_overrides
+from nas.recipe.experiment import Experiment
+from nas.recipe.loading import load_experiment, with_overrides
 from nas.runs.folder import stored_config
 from nas.runs.networks import load_architecture
 from nas.steps.matching import BASELINES, Cost, baseline, without_bypass

@@ -14,7 +14,7 @@ from lut.validate import fastest
 from nas.export import export
 from nas.files import read_json, write_json
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import load_experiment, recipes, with_overrides
+from nas.recipe.loading import load_experiment, recipes, with_overrides
 from nas.report import write_report
 from nas.runs.folder import RESULT, RESULT_SCHEMA, default_out
 from nas.runs.networks import load_architecture

@@ -15,7 +15,8 @@ from nas.files import read_json
 from nas.metrics import absolute_budgets, split_budgets
 from nas.optimizers import Optimizer, Problem, optimizer
 from nas.progress import SILENT, Reporter
-from nas.recipe.experiment import Experiment, Named, parse_experiment
+from nas.recipe.experiment import Experiment, Named
+from nas.recipe.loading import parse_experiment
 from nas.recipe.metrics import metric
 from nas.recipe.settings import checked
 from nas.recipe.tasks import open_task

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from nas.recipe.experiment import load_experiment, recipes
+from nas.recipe.loading import load_experiment, recipes, to_yaml
 from nas.runs.folder import claim
 from search_spaces import UserError, space
 
@@ -26,7 +26,7 @@ def test_every_shipped_recipe_loads_and_loads_again_from_what_it_writes(name, tm
     assert experiment.name == name
     assert experiment.description
     copy = tmp_path / "copy.yaml"
-    copy.write_text(experiment.to_yaml())
+    copy.write_text(to_yaml(experiment))
     assert load_experiment(copy) == experiment
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.recipe.experiment import load_experiment
+from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
 from nas.tasks.cifar10 import cifar10
 from nas.tasks.classification import AccuracyMeter

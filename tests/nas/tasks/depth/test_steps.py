@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from nas.cli import main
-from nas.recipe.experiment import load_experiment
+from nas.recipe.loading import load_experiment
 from nas.report import write_report
 from nas.runs.weights import load_network, load_supernet, start_encoder
 from nas.steps import run, train_supernet
