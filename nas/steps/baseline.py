@@ -17,7 +17,7 @@ from nas.runs.folder import stored_config
 from nas.runs.networks import load_architecture
 from nas.steps.matching import BASELINES, Cost, baseline, without_bypass
 from nas.steps.network import train_network
-from nas.steps.search import problem_of
+from nas.steps.problem import problem_of
 from nas.steps.start import member_weights
 from search_spaces import Architecture, Network, space_of, unknown
 
@@ -90,7 +90,9 @@ def choose_baseline(
         raise unknown("baseline", kind, BASELINES)
     found = load_architecture(searched, member=member)
     config = load_experiment(stored_config(searched))
-    metric = problem_of(config, reporter, beside=[without_bypass(config.priced_space())]).metrics[0]
+    metric = problem_of(config, reporter, further=[without_bypass(config.priced_space())]).metrics[
+        0
+    ]
 
     def network(architecture: Architecture) -> Network:
         """As the search's metric prices it."""

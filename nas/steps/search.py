@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from lut.cost import CostModel
 from nas.files import read_json
-from nas.metrics import absolute_budgets, split_budgets
 from nas.optimizers import Optimizer, Problem, optimizer
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment, Named
 from nas.recipe.loading import parse_experiment
-from nas.recipe.metrics import metric
 from nas.recipe.settings import checked
 from nas.recipe.tasks import open_task
 from nas.runs.folder import RESULT, claim
 from nas.runs.weights import load_supernet
 from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
 from nas.steps.common import prepare
+from nas.steps.problem import problem_of
 from nas.steps.start import start_network, start_of
 from nas.training.distributed import refuse_ranks
 from nas.urls import HIDDEN, shown
-from search_spaces import SearchSpace, UserError, unknown
+from search_spaces import UserError, unknown
 
 NAME = "main"
 """The name of a search where the user gives none."""
@@ -110,46 +108,6 @@ def join(url: str, *, name: str | None = None, reporter: Reporter = SILENT) -> d
 
     evaluated = join_search(url, build, name=name, reporter=reporter)
     return {"schema": 1, "study": shown(url), "evaluations": evaluated}
-
-
-def problem_of(
-    experiment: Experiment, reporter: Reporter = SILENT, *, beside: Sequence[SearchSpace] = ()
-) -> Problem:
-    """The metrics and absolute budgets of an experiment's search.
-
-    This machine's own table is measured where the cache lacks it.
-
-    Args:
-        experiment: its space and its ``search`` section.
-        reporter: shows the progress of measuring.
-        beside: further spaces whose networks the metrics are to price.
-
-    Raises:
-        UserError: an unknown metric, device or unit, or a table that misses an operation.
-    """
-    section = experiment.search
-    space = experiment.priced_space()
-    texts = split_budgets(section.metric, [section.budget, *section.constraints])
-
-    def cost_model(device: str | None) -> CostModel:
-        from lut import open_cost_model
-
-        if device is None and section.table is not None:
-            return open_cost_model(None, section.table)
-        named = device or section.device or "host"
-        if named == "host":
-            from lut.devices.host import HostDevice
-            from nas.steps.tables import measured_table
-
-            # what the cache holds is not measured again
-            return measured_table([space, *beside], HostDevice(), reporter=reporter)
-        return open_cost_model(named, None, space=space)
-
-    metrics = tuple(
-        metric(name, space, cost_model=cost_model, functions=section.metrics) for name in texts
-    )
-    budgets = absolute_budgets(texts, metrics, space)
-    return Problem(experiment.search_space(), metrics, budgets, seed=experiment.seed)
 
 
 def optimizer_for(

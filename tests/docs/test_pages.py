@@ -25,6 +25,26 @@ def test_the_search_space_page_runs_from_top_to_bottom(tmp_path):
     assert "MACs" in done.stdout and "stage1.block1.pointwise" in done.stdout
 
 
+def test_the_page_for_programs_runs_from_top_to_bottom(tmp_path):
+    page = (ROOT / "docs" / "from-python.md").read_text(encoding="utf-8")
+    *blocks, last = re.findall(r"```(?:python|sh)\n(.*?)```", page, re.DOTALL)
+    export, code = blocks.pop(), "\n".join(blocks)
+    script = tmp_path / "page.py"
+    script.write_text(code, encoding="utf-8")
+    after = tmp_path / "after.py"
+    after.write_text(f"import nas\n{last}", encoding="utf-8")
+    commands = [[script], ["-m", *export.split()], [after]]
+    said = []
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert "MACs, outputs (64, 10)" in said[0]
+    assert "'0', '1'" in said[2]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_inside_the_project_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
