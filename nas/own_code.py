@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,12 +14,17 @@ from typing import Any
 from search_spaces import UserError, unknown
 
 
+def is_own(name: str) -> bool:
+    """True for a name of the user's own, false for a registered word."""
+    return ":" in name
+
+
 def load_function(name: str, folder: Path | None = None) -> Callable[..., Any]:
     """The function or class that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` stands for.
 
     Args:
         name: the text of the recipe or command.
-        folder: what a relative file path starts from; default the current folder.
+        folder: where a relative file or a module is looked for before the current folder.
 
     Raises:
         UserError: there is none, or importing it failed.
@@ -27,8 +32,12 @@ def load_function(name: str, folder: Path | None = None) -> Callable[..., Any]:
     source, colon, function = name.rpartition(":")
     if not colon or not source or not function:
         raise UserError(f"{name!r} is no MODULE:FUNCTION and no FILE.py:FUNCTION")
-    path = (folder or Path()) / Path(source).expanduser()
-    module = _file(path) if source.endswith(".py") else _module(source)
+    folders = [Path()] if folder is None else [folder, Path()]
+    if source.endswith(".py"):
+        paths = [each / Path(source).expanduser() for each in folders]
+        module = _file(next((path for path in paths if path.is_file()), paths[-1]))
+    else:
+        module = _module(source, folders)
     found = getattr(module, function, None)
     if not callable(found):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
@@ -36,13 +45,13 @@ def load_function(name: str, folder: Path | None = None) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def call(name: str, **settings: Any) -> Any:
+def call(name: str, folder: Path | None = None, /, **settings: Any) -> Any:
     """What the function that ``name`` stands for returns.
 
     Raises:
         UserError: as `load_function`, or it raised.
     """
-    function = load_function(name)
+    function = load_function(name, folder)
     try:
         return function(**settings)
     except UserError:
@@ -51,10 +60,16 @@ def call(name: str, **settings: Any) -> Any:
         raise UserError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
-def _module(name: str) -> ModuleType:
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+def _importable(folder: Path) -> None:
+    """Put a folder last on the module path, so that nothing in it hides a module that exists."""
+    text = str(folder.resolve())
+    if text not in sys.path:
+        sys.path.append(text)
+
+
+def _module(name: str, folders: Iterable[Path]) -> ModuleType:
+    for folder in folders:
+        _importable(folder)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -69,9 +84,7 @@ def _file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     # the file's neighbours are importable from it, as they are when it is run
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _importable(path.parent)
     # a name of its own: the file may be called like a module that exists
     name = f"_own_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)

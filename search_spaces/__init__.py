@@ -7,10 +7,11 @@ from search_spaces.choices import Choice, Unit
 from search_spaces.errors import UserError, unknown
 from search_spaces.network import Network
 from search_spaces.operation import Operation, Shape
-from search_spaces.registry import names, register, space, space_of
+from search_spaces.registry import SPACES, names, register, space, space_of
 from search_spaces.space import SearchSpace
 
 __all__ = [
+    "SPACES",
     "Additive",
     "Architecture",
     "Choice",

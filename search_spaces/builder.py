@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from search_spaces.choices import Choice, ChoiceKind, Unit, Width, widths
@@ -42,13 +42,12 @@ class GraphBuilder:
     def build(
         self,
         name: str,
-        settings: Mapping[str, Any],
         output: str,
         *,
         classes: int,
         lowering: Lowering = "concat",
     ) -> SearchSpace:
-        """The finished space.
+        """The finished space; `register` gives it the settings that it was built with.
 
         Raises:
             UserError: no classes, or an unknown lowering.
@@ -58,7 +57,7 @@ class GraphBuilder:
             raise unknown("lowering", lowering, get_args(Lowering))
         return SearchSpace(
             name=name,
-            settings=settings,
+            settings={},
             nodes=tuple(self.nodes),
             choices=self.choices,
             units=tuple(self.units),

@@ -18,5 +18,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     shown = [*names[:20], "…"] if len(names) > 20 else names
-    hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(shown)
+    hint = "known: " + ", ".join(shown) if names else "there are none"
+    if near:
+        hint = f"did you mean {near[0]!r}?"
     return UserError(f"unknown {kind} {name!r}; {hint}")

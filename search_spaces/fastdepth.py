@@ -43,7 +43,6 @@ def fastdepth(
     """
     if resolution % 32:
         raise UserError(f"fastdepth: {resolution} px is not a multiple of 32")
-    settings = {**locals(), "kernels": list(kernels)}
     graph = GraphBuilder(input_channels=channels, resolution=resolution, bypass=bypass)
     encoded = encoder(graph, multiplier=multiplier, activation="relu")
     x = encoded[-1]
@@ -61,4 +60,4 @@ def fastdepth(
         if i in SKIPS:
             x = graph.skip(f"skip{i}", x, encoded[SKIPS[i]])
     x = graph.conv("depth", x, Width(classes), activation="relu")
-    return graph.build("fastdepth", settings, x, classes=classes, lowering=lowering)
+    return graph.build("fastdepth", x, classes=classes, lowering=lowering)

@@ -72,8 +72,7 @@ def mobilenet_v1(
         bypass: channel-level bypass connections, and with them removable units.
         lowering: how a device adds tensors of unequal width.
     """
-    settings = dict(locals())
     graph = GraphBuilder(input_channels=channels, resolution=resolution, bypass=bypass)
     x = graph.global_pool("pool", encoder(graph, multiplier=multiplier, activation=activation)[-1])
     x = graph.linear("classifier", x, Width(classes))
-    return graph.build("mobilenet_v1", settings, x, classes=classes, lowering=lowering)
+    return graph.build("mobilenet_v1", x, classes=classes, lowering=lowering)

@@ -45,7 +45,6 @@ def mobilenet_v2(
         bypass: channel-level bypass connections, and with them removable units.
         lowering: how a device adds tensors of unequal width.
     """
-    settings = dict(locals())
 
     def scale(width: int) -> int:
         return make_divisible(width * multiplier)
@@ -68,4 +67,4 @@ def mobilenet_v2(
     x = graph.conv_unit("head", x, max(1280, scale(1280)), kernel=1, **relu6)
     x = graph.global_pool("pool", x)
     x = graph.linear("classifier", x, Width(classes))
-    return graph.build("mobilenet_v2", settings, x, classes=classes, lowering=lowering)
+    return graph.build("mobilenet_v2", x, classes=classes, lowering=lowering)

@@ -52,7 +52,6 @@ def _stage(
 
 def _build(
     name: str,
-    settings: dict[str, Any],
     stages: Stages,
     *,
     stem: int,
@@ -96,7 +95,7 @@ def _build(
     x = graph.global_pool("pool", x)
     x = graph.linear_unit("features", x, features, activation=SWISH)
     x = graph.linear("classifier", x, Width(classes))
-    return graph.build(name, settings, x, classes=classes, lowering=lowering)
+    return graph.build(name, x, classes=classes, lowering=lowering)
 
 
 @register
@@ -119,7 +118,6 @@ def mobilenet_v3(
         bypass: channel-level bypass connections, and with them removable units.
         lowering: how a device adds tensors of unequal width.
     """
-    settings = dict(locals())
     stages = (
         _stage(1, 24, None, 1, RELU, False, kernels=(3,)),
         _stage(3, 32, 192, 2, RELU, False),
@@ -129,7 +127,17 @@ def mobilenet_v3(
         _stage(4, 208, 1248, 2, SWISH, True),
     )
     return _build(
-        "mobilenet_v3", stages=stages, stem=24, head=1152, features=1280, **_both(settings)
+        "mobilenet_v3",
+        stages=stages,
+        stem=24,
+        head=1152,
+        features=1280,
+        classes=classes,
+        resolution=resolution,
+        channels=channels,
+        multiplier=multiplier,
+        bypass=bypass,
+        lowering=lowering,
     )
 
 
@@ -144,7 +152,6 @@ def mobilenet_v3_tiny(
     lowering: Lowering = "concat",
 ) -> SearchSpace:
     """A small space of the same make for images of 16 to 32 px. Arguments: `mobilenet_v3`."""
-    settings = dict(locals())
     stages = (
         _stage(1, 16, None, 1, RELU, False, kernels=(3,)),
         _stage(2, 24, 96, 2, RELU, False, kernels=(3, 5)),
@@ -157,7 +164,12 @@ def mobilenet_v3_tiny(
         stem_stride=1,
         head=160,
         features=128,
-        **_both(settings),
+        classes=classes,
+        resolution=resolution,
+        channels=channels,
+        multiplier=multiplier,
+        bypass=bypass,
+        lowering=lowering,
     )
 
 
@@ -172,7 +184,6 @@ def mobilenet_v3_large(
     lowering: Lowering = "concat",
 ) -> SearchSpace:
     """MobileNetV3-Large as the largest network. Arguments: `mobilenet_v3`."""
-    settings = dict(locals())
     stages = (
         [Block(16, None, (3,), 1, RELU, False)],
         [Block(24, 64, (3,), 2, RELU, False), Block(24, 72, (3,), 1, RELU, False)],
@@ -192,7 +203,12 @@ def mobilenet_v3_large(
         head=960,
         features=1280,
         expansion_ratios=True,
-        **_both(settings),
+        classes=classes,
+        resolution=resolution,
+        channels=channels,
+        multiplier=multiplier,
+        bypass=bypass,
+        lowering=lowering,
     )
 
 
@@ -207,7 +223,6 @@ def mobilenet_v3_small(
     lowering: Lowering = "concat",
 ) -> SearchSpace:
     """MobileNetV3-Small as the largest network. Arguments: `mobilenet_v3`."""
-    settings = dict(locals())
     stages = (
         [Block(16, None, (3,), 2, RELU, True)],
         [Block(24, 72, (3,), 2, RELU, False), Block(24, 88, (3,), 1, RELU, False)],
@@ -222,10 +237,10 @@ def mobilenet_v3_small(
         head=576,
         features=1024,
         expansion_ratios=True,
-        **_both(settings),
+        classes=classes,
+        resolution=resolution,
+        channels=channels,
+        multiplier=multiplier,
+        bypass=bypass,
+        lowering=lowering,
     )
-
-
-def _both(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings once as they are stored and once as the arguments they are."""
-    return {"settings": settings, **settings}

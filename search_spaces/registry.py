@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 from search_spaces.architecture import Architecture
@@ -13,35 +15,46 @@ from search_spaces.storage import graph_from_dict
 
 SpaceFunction = Callable[..., SearchSpace]
 
-_SPACES: dict[str, SpaceFunction] = {}
+SPACES: dict[str, SpaceFunction] = {}
+"""The registered spaces by name."""
 
 
 def register(function: SpaceFunction) -> SpaceFunction:
-    """Register a function of keyword settings under its own name."""
-    _SPACES[function.__name__] = function
-    return function
+    """Register a function of keyword settings under its own name.
+
+    The space that it returns is called so, and keeps the arguments that it was built with,
+    defaults included: by both it is found again.
+    """
+    name = function.__name__
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def build(**settings: Any) -> SearchSpace:
+        bound = signature.bind(**settings)
+        bound.apply_defaults()
+        return replace(function(**settings), name=name, settings=_plain(bound.arguments))
+
+    SPACES[name] = build
+    return build
 
 
 def names() -> list[str]:
     """The registered spaces."""
-    return sorted(_SPACES)
+    return sorted(SPACES)
 
 
 def space(name: str, **settings: Any) -> SearchSpace:
-    """The registered space ``name`` with these settings.
+    """The registered space ``name`` with these settings, of the types that its function asks for.
 
     Raises:
         UserError: unknown name or setting, or a value that a setting cannot have.
     """
-    if name not in _SPACES:
-        raise unknown("search space", name, _SPACES)
-    function = _SPACES[name]
-    known = inspect.signature(function).parameters
-    for key in settings:
-        if key not in known:
-            raise unknown(f"setting of space {name}", key, known)
-        _check_type(f"space {name}: {key}", settings[key], known[key].default)
-    return function(**settings)
+    if name not in SPACES:
+        raise unknown("search space", name, SPACES)
+    try:
+        return SPACES[name](**settings)
+    except TypeError as error:
+        raise UserError(f"space {name}: {error}") from None
 
 
 def space_of(architecture: Architecture) -> SearchSpace:
@@ -65,9 +78,6 @@ def space_of(architecture: Architecture) -> SearchSpace:
     return found
 
 
-def _check_type(what: str, value: object, default: object) -> None:
-    """A setting is of its default's type; numbers may be whole where the default is not."""
-    wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    kind = type(default)
-    if kind in wanted and not (type(value) is kind or (kind is float and type(value) is int)):
-        raise UserError(f"{what} = {value!r} is not {wanted[kind]}")
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has them: tuples are lists."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}

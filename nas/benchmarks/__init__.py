@@ -6,26 +6,25 @@ Each is a module with ``run(**options) -> dict`` that returns at least ``name``,
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable
 from typing import Any
 
-from nas.recipe.settings import checked
-from search_spaces import unknown
+from nas.recipe.named import Kind
+from nas.recipe.settings import settings_of
 
 BENCHMARKS = {
-    "lut-accuracy": "nas.benchmarks.lut_accuracy",
-    "lut-query": "nas.benchmarks.lut_query",
-    "candidate-evaluation": "nas.benchmarks.candidate_evaluation",
-    "ordered-dropout": "nas.benchmarks.ordered_dropout",
-    "ranking": "nas.benchmarks.ranking",
-    "recalibration": "nas.benchmarks.recalibration",
-    "resume": "nas.benchmarks.resume",
-    "supernet-quality": "nas.benchmarks.supernet_quality",
-    "training-throughput": "nas.benchmarks.training_throughput",
+    "lut-accuracy": "nas.benchmarks.lut_accuracy:run",
+    "lut-query": "nas.benchmarks.lut_query:run",
+    "candidate-evaluation": "nas.benchmarks.candidate_evaluation:run",
+    "ordered-dropout": "nas.benchmarks.ordered_dropout:run",
+    "ranking": "nas.benchmarks.ranking:run",
+    "recalibration": "nas.benchmarks.recalibration:run",
+    "resume": "nas.benchmarks.resume:run",
+    "supernet-quality": "nas.benchmarks.supernet_quality:run",
+    "training-throughput": "nas.benchmarks.training_throughput:run",
 }
-"""Name → module."""
+"""Name → its function."""
+
+KIND = Kind("benchmark", "nas benchmark", BENCHMARKS, ("reporter",))
 
 
 def run(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -34,25 +33,17 @@ def run(name: str, options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: unknown benchmark or option, or a value that does not fit.
     """
-    if name not in BENCHMARKS:
-        raise unknown("benchmark", name, BENCHMARKS)
-    function = _function(name)
-    settings = checked(function, options, noun="option", of=f"benchmark {name}", own=("reporter",))
-    result: dict[str, Any] = function(**settings)
+    settings = KIND.settings(name, options, where="--option")
+    result: dict[str, Any] = KIND.build(name, settings)
     return {"schema": 1, **result}
 
 
 def described(name: str) -> dict[str, Any]:
     """What a benchmark measures, and its options with their defaults."""
-    function = _function(name)
-    parameters = inspect.signature(function).parameters
+    function = KIND.find(name)
+    options = settings_of(function, KIND.arguments)
     return {
         "name": name,
         "measures": (function.__doc__ or "").partition("\n")[0],
-        "options": {key: p.default for key, p in parameters.items() if key != "reporter"},
+        "options": {key: parameter.default for key, parameter in options.items()},
     }
-
-
-def _function(name: str) -> Callable[..., dict[str, Any]]:
-    found: Callable[..., dict[str, Any]] = importlib.import_module(BENCHMARKS[name]).run
-    return found

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from nas.benchmarks.supernet_quality import synchronise
+from nas.recipe.experiment import Named
+from nas.recipe.strategies import open_strategy
 from nas.training.device import autocast
 from search_spaces import SearchSpace, UserError, space
 from supernet import Assignment, CompactNetwork, Supernet
 from supernet.strategies import OrderedDropout
-from supernet.strategies import strategy as named_strategy
 
 Step = Callable[[], Tensor]
 """A forward pass that returns the loss to differentiate."""
@@ -55,7 +56,7 @@ def run(
     if threads is not None:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    default = named_strategy("ordered_dropout", **(strategy or {}))
+    default = open_strategy(Named(name="ordered_dropout", settings=strategy or {}))
     assert isinstance(default, OrderedDropout)
     of = space(space_name, resolution=resolution, classes=1000)
     if [of.largest_shapes[name] for name in of.outputs] != [(1000, 1, 1)]:

@@ -141,7 +141,7 @@ def run(
         name = settings.pop("strategy", own.name)
         full = {**own.settings, **settings} if name == own.name else settings
         named = Named(name=name, settings=full)
-        built[label] = open_strategy(named)
+        built[label] = open_strategy(named, base.code_folder)
         recipes[label] = (named, factor, lr)
     task = open_task(base)
     seconds = step_seconds(base, task, built, repeats)

@@ -67,7 +67,7 @@ def run(
     )
     real = open_task(base)
     tasks: dict[str, Any] = {"task": real, "memory": InMemory(real, settings.batch_size)}
-    plan = open_strategy(settings.strategy)
+    plan = open_strategy(settings.strategy, base.code_folder)
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     waiting: list[float] = []
     with TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ import yaml
 
 from nas.cli.options import Json
 from nas.cli.output import facts, output
+from nas.recipe.loading import read_yaml
 from search_spaces import UserError
 
 
@@ -53,7 +54,7 @@ def _options(texts: list[str]) -> dict[str, Any]:
         if not equals:
             raise UserError(f"--option {text}: expected KEY=VALUE")
         try:
-            options[key.replace("-", "_")] = yaml.safe_load(value)
+            options[key.replace("-", "_")] = read_yaml(value)
         except yaml.YAMLError:
             raise UserError(f"--option {text}: the value is not YAML") from None
     return options

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +16,22 @@ from search_spaces.batch import Matrix, Vector
 
 
 class UserMetric:
-    """Calls ``function(network) -> float`` once for every distinct architecture.
+    """Calls ``function(network, **settings) -> float`` once for every distinct architecture.
 
     The unit is the function's attribute ``unit`` where it has one.
     """
 
-    def __init__(self, space: SearchSpace, name: str, function: Callable[[Network], float]) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        name: str,
+        function: Callable[..., float],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = name
         self.unit = str(getattr(function, "unit", ""))
-        self.identity = _source_hash(function)
+        self.identity = _source_hash(function, settings or {})
+        self._settings = settings or {}
         self._space = space
         self._function = function
         self._known: dict[bytes, float] = {}
@@ -34,7 +43,7 @@ class UserMetric:
             UserError: the function raises, or returns no positive, finite number.
         """
         try:
-            value = float(self._function(network))
+            value = float(self._function(network, **self._settings))
         except Exception as error:
             raise UserError(f"metric {self.name}: the function raised {error!r}") from error
         if not (math.isfinite(value) and value > 0):
@@ -57,9 +66,11 @@ class UserMetric:
         return out
 
 
-def _source_hash(function: Callable[[Network], float]) -> str:
+def _source_hash(function: Callable[..., float], settings: Mapping[str, Any]) -> str:
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):
         source = getattr(function, "__qualname__", repr(type(function)))
+    if settings:
+        source += json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(source.encode()).hexdigest()[:16]

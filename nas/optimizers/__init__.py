@@ -5,7 +5,7 @@ from nas.optimizers.mcd import MCD
 from nas.optimizers.netadapt import NetAdapt
 from nas.optimizers.nsga2 import NSGA2
 from nas.optimizers.random_search import RandomSearch
-from nas.optimizers.registry import names, optimizer, register
+from nas.optimizers.registry import OPTIMIZERS, names, optimizer, register
 from nas.optimizers.sampler import MCDSampler
 from nas.optimizers.schedule import Schedule
 from nas.optimizers.tpe import TPE
@@ -13,6 +13,7 @@ from nas.optimizers.tpe import TPE
 __all__ = [
     "MCD",
     "NSGA2",
+    "OPTIMIZERS",
     "TPE",
     "Candidate",
     "MCDSampler",

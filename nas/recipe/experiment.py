@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nas.own_code import is_own
 from nas.recipe.spaces import open_space
 from nas.urls import shown
 from search_spaces import SearchSpace
@@ -26,7 +27,7 @@ class Named(Section):
     """Something chosen by name, with settings of its own."""
 
     name: str
-    """The registered name."""
+    """The registered name, or FILE.py:NAME or MODULE:NAME of the user's own."""
     settings: dict[str, Any] = {}
     """Keyword arguments of what is named; unknown ones are refused."""
 
@@ -118,20 +119,21 @@ class SearchSection(Section):
     """Step 2: the search."""
 
     optimizer: str = "mcd"
-    """mcd, netadapt, random, nsga2 or tpe."""
+    """mcd, netadapt, random, nsga2 or tpe, or a class of the user's own (FILE.py:CLASS)."""
     optimizers: dict[str, dict[str, Any]] = {}
     """Settings of each optimizer, by its name; what is left out has the optimizer's default."""
     evaluator: Named | None = None
-    """How candidates are scored: shared_weights, or fine_tuning (steps, lr and further settings);
-    None for what belongs to the optimizer."""
+    """How candidates are scored: shared_weights, fine_tuning (steps, lr and further settings), or
+    the user's own; None for what belongs to the optimizer."""
     metric: str = "latency"
     """The metric that is descended: latency, macs, params or one of ``metrics``."""
     budget: str = "50%"
     """Its budget, absolute with a unit (30ms, 220M) or a share of the largest network (50%)."""
     constraints: list[str] = []
     """Further budgets: params=5M, latency@pixel6-cpu=12ms."""
-    metrics: dict[str, str] = {}
-    """Metrics of the user's own: name → module:function of the network description."""
+    metrics: dict[str, str | Named] = {}
+    """Metrics of the user's own: name → FILE.py:FUNCTION or MODULE:FUNCTION of the network
+    description, or ``{name, settings}``."""
     device: str | None = None
     """Whose latency: host, or a fitted or imported device; None for host unless ``table``."""
     table: Path | None = None
@@ -181,6 +183,9 @@ class Experiment(Section):
     """Where networks are trained and evaluated."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the forward pass in training; float16 scales the loss; neither is a gain on a CPU."""
+    code_folder: Path | None = None
+    """Where files and modules of the user's own are looked for first; the current folder, filled
+    in where the recipe names one, so that its run folder finds them from anywhere."""
     space: SpaceSection
     """The search space; its settings say resolution, channels and classes."""
     task: TaskSection
@@ -204,7 +209,7 @@ class Experiment(Section):
     def _opened_space(self) -> SearchSpace:
         if self.space.graph is not None:
             return graph_from_dict(self.space.graph)
-        return open_space(self.space.name, self.space.settings)
+        return open_space(self.space.name, self.space.settings, self.code_folder)
 
     def with_space_of(self, other: Experiment) -> Experiment:
         """This experiment with the space of one that names the same, not built again."""
@@ -222,6 +227,14 @@ class Experiment(Section):
         space = self.search_space()
         wanted = self.search.resolution or space.resolution
         return space if wanted == space.resolution else space.at(wanted)
+
+    def own_names(self) -> list[str]:
+        """What the recipe names of the user's own, as it names it."""
+        search = self.search
+        metrics = [m if isinstance(m, str) else m.name for m in search.metrics.values()]
+        evaluator = [] if search.evaluator is None else [search.evaluator.name]
+        words = [self.task.name, self.supernet.strategy.name, search.optimizer, *evaluator]
+        return [name for name in [self.space.name, *words, *metrics] if is_own(name)]
 
     @property
     def traced(self) -> bool:

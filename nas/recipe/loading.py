@@ -7,14 +7,17 @@ written into each run folder.
 from __future__ import annotations
 
 import importlib.resources
+import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from nas.recipe.experiment import Experiment
+from nas.recipe.experiment import Experiment, Named, Section
+from nas.recipe.settings import whole
 from search_spaces import UserError, unknown
 
 EXPERIMENT_SCHEMA = 1
@@ -27,6 +30,22 @@ def recipes() -> dict[str, str]:
     return {
         f.name.removesuffix(".yaml"): f.read_text() for f in sorted(found, key=lambda f: f.name)
     }
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number too, as YAML 1.2 does; PyYAML's own rule wants 1.0e-3."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
+    list("-+0123456789"),
+)
+
+
+def read_yaml(text: str) -> Any:
+    """What a recipe or an option says; raises ``yaml.YAMLError``."""
+    return yaml.load(text, Loader=_Loader)
 
 
 def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -53,7 +72,7 @@ def load_experiment(path_or_name: str | Path, overrides: Sequence[str] = ()) -> 
             raise unknown("experiment (no YAML file and no recipe)", name, shipped)
         text = shipped[name]
     try:
-        data = yaml.safe_load(text)
+        data = read_yaml(text)
     except yaml.YAMLError as error:
         raise UserError(f"{path_or_name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
@@ -78,9 +97,15 @@ def parse_experiment(
         UserError: an unknown key or a value that does not fit.
     """
     try:
-        experiment = Experiment.model_validate(data)
+        # as JSON, which is strict in numbers and not in paths
+        text = json.dumps(_whole(data), default=str)
+        experiment = Experiment.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise _refusal(error, where) from None
+    except (TypeError, RecursionError):
+        raise UserError(f"{where}: a recipe is made of text, numbers, lists and sections") from None
+    if experiment.code_folder is None and experiment.own_names():
+        experiment = experiment.model_copy(update={"code_folder": Path.cwd()})
     if base is not None and base.space == experiment.space:
         experiment = experiment.with_space_of(base)
     try:
@@ -111,7 +136,7 @@ def _override(data: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not all(parts):
         raise UserError(f"--set {override}: expected section.key=value")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError:
         raise UserError(f"--set {override}: the value is not YAML") from None
     result = dict(data)
@@ -132,26 +157,43 @@ def _override(data: dict[str, Any], override: str) -> dict[str, Any]:
 def _refusal(error: ValidationError, where: str) -> UserError:
     """The first thing that is wrong, in one line."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    if isinstance(first["input"], dict):
+        # of text or a mapping, the mapping was meant
+        first = error.errors()[-1]
+    path = [str(part) for part in first["loc"] if part not in ("str", Named.__name__)]
     dotted = ".".join(path)
     if first["type"] == "extra_forbidden":
         model = _model_at(path[:-1])
         known = [field.alias or name for name, field in model.model_fields.items()]
         inside = f" of section {'.'.join(path[:-1])}" if path[:-1] else ""
         return UserError(f"{where}: {unknown(f'key{inside}', path[-1], known)}")
-    message = first["msg"]
     if first["type"] == "missing":
         return UserError(f"{where}: {dotted} is missing")
+    message = first["msg"]
     return UserError(f"{where}: {dotted} = {first['input']!r}: {message[0].lower()}{message[1:]}")
 
 
-def _model_at(path: Sequence[str]) -> type[BaseModel]:
-    model: type[BaseModel] = Experiment
+def _model_at(path: Sequence[str]) -> type[Section]:
+    """The section at a path; all that is deeper than a section is a `Named`."""
+    model: type[Section] = Experiment
     for part in path:
-        annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        model = annotation
+        field = model.model_fields.get(part)
+        annotation = None if field is None else field.annotation
+        found = isinstance(annotation, type) and issubclass(annotation, Section)
+        model = annotation if found else Named  # type: ignore[assignment]
     return model
+
+
+def _whole(data: Mapping[str, Any]) -> dict[str, Any]:
+    """2.0 as the whole number that it is; settings are left to what they belong to."""
+    return {
+        key: value
+        if key in ("settings", "optimizers", "graph")
+        else _whole(value)
+        if isinstance(value, Mapping)
+        else whole(value)
+        for key, value in data.items()
+    }
 
 
 def to_yaml(experiment: Experiment) -> str:

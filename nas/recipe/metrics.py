@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lut.cost import CostModel
 from nas.metrics.additive import macs, params, priced
 from nas.metrics.base import Metric
 from nas.metrics.user import UserMetric
-from nas.own_code import load_function
+from nas.own_code import is_own
+from nas.recipe.experiment import Named
+from nas.recipe.named import Kind
+from nas.recipe.settings import settings_of
 from search_spaces import SearchSpace, UserError, unknown
 
 RESOURCES = ("latency", "energy", "memory")
@@ -21,7 +25,7 @@ def metric(
     space: SearchSpace,
     *,
     cost_model: Callable[[str | None], CostModel] | None = None,
-    functions: Mapping[str, str] | None = None,
+    functions: Mapping[str, str | Named] | None = None,
     folder: Path | None = None,
 ) -> Metric:
     """The metric called ``name`` for networks of ``space``.
@@ -31,7 +35,8 @@ def metric(
             or a key of ``functions``.
         space: whose architectures the metric will price.
         cost_model: opens the cost model of a device by name; None stands for the search's own.
-        functions: the recipe's own metrics, name → ``module:function`` or ``file.py:function``.
+        functions: the recipe's own metrics, name → ``module:function`` or ``file.py:function`` of
+            the network description, with settings where it has some.
         folder: what relative paths in ``functions`` start from.
 
     Raises:
@@ -40,7 +45,7 @@ def metric(
     """
     functions = functions or {}
     if name in functions:
-        return UserMetric(space, name, load_function(functions[name], folder))
+        return _of_the_user(space, name, functions[name], folder)
     if name == "macs":
         return macs(space)
     if name == "params":
@@ -57,3 +62,19 @@ def metric(
             f"not {resource}"
         )
     return priced(space, name, model)
+
+
+def _of_the_user(
+    space: SearchSpace, name: str, given: str | Named, folder: Path | None
+) -> UserMetric:
+    named = given if isinstance(given, Named) else Named(name=given)
+    where = f"search.metrics.{name}"
+    if not is_own(named.name):
+        raise UserError(f"{where}: {named.name!r} is no MODULE:FUNCTION and no FILE.py:FUNCTION")
+    kind = Kind("metric", where, {}, folder=folder)
+    function = kind.find(named.name)
+    network = next(iter(settings_of(function)), None)
+    if network is None:
+        raise UserError(f"{where}: {named.name} takes no network description")
+    kind = replace(kind, arguments=(network,))
+    return UserMetric(space, name, function, kind.settings(named.name, named.settings))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from search_spaces import Architecture, SearchSpace, UserError, names, space, space_of, unknown
+from pydantic import Field
 
-INPUT_SETTINGS = ("resolution", "channels", "classes")
-"""What can be said of a network that is traced."""
+from nas.own_code import is_own
+from nas.recipe.named import Kind
+from nas.recipe.settings import checked, settings_of, takes_any
+from search_spaces import SPACES, Architecture, SearchSpace, UserError, space_of, unknown
+
+Count = Annotated[int, Field(ge=1)] | None
 
 
-def open_space(name: str, settings: Mapping[str, Any]) -> SearchSpace:
+def _input(*, resolution: Count = None, channels: Count = None, classes: Count = None) -> None:
+    """What can be said of a network that is traced: the settings that it has."""
+
+
+def open_space(name: str, settings: Mapping[str, Any], folder: Path | None = None) -> SearchSpace:
     """The search space that ``name`` stands for.
 
     Args:
@@ -24,6 +31,7 @@ def open_space(name: str, settings: Mapping[str, Any]) -> SearchSpace:
         settings: keyword arguments of a registered space or of a function that has them; of a
             traced network the resolution (by default its own), channels and classes that it must
             have (timm's are built with so many).
+        folder: where files and modules of the user's own are looked for first.
 
     Returns:
         The space; one that cannot be found by registered name is embedded.
@@ -31,34 +39,37 @@ def open_space(name: str, settings: Mapping[str, Any]) -> SearchSpace:
     Raises:
         UserError: no such space or setting, or a network that cannot be described.
     """
-    if name in names():
-        return space(name, **settings)
-    if name.endswith(".json"):
-        found = space_of(Architecture.load(Path(name)))
-        _check_input(name, found, settings)
+    kind = Kind("search space", "space", SPACES, folder=folder)
+    if name in SPACES:
+        found: SearchSpace = kind.open(name, settings)
         return found
-    if ":" not in name:
-        raise unknown("search space", name, names())
+    if name.endswith(".json"):
+        stored = space_of(Architecture.load(Path(name)))
+        _check_input(name, stored, settings)
+        return stored
+    if not is_own(name):
+        raise unknown("search space", name, SPACES)
     if name.startswith("timm:"):
         from nas.tracing import load_model
 
+        settings = checked(_input, settings, where="space.settings", of=f"network {name}")
         model = load_model(name, classes=settings.get("classes"))
         return _traced(name, model, settings)
-    return _built(name, settings)
+    return _built(kind, name, settings)
 
 
-def _built(name: str, settings: Mapping[str, Any]) -> SearchSpace:
+def _built(kind: Kind, name: str, settings: Mapping[str, Any]) -> SearchSpace:
     """The space that a function returns, or of the module that it returns."""
-    from nas.own_code import call, load_function
-
-    takes = inspect.signature(load_function(name)).parameters
-    built = call(name, **{key: value for key, value in settings.items() if key in takes})
+    function = kind.find(name)
+    takes = settings_of(function)
+    # what the function does not take may be said of the module that it returns
+    of_module = {} if takes_any(function) else {k: settings[k] for k in settings if k not in takes}
+    own = {key: value for key, value in settings.items() if key not in of_module}
+    built = kind.open(name, own)
     if not isinstance(built, SearchSpace):
-        rest = {key: value for key, value in settings.items() if key not in takes}
-        return _traced(name, built, rest)
-    for key in settings:
-        if key not in takes:
-            raise unknown(f"setting of {name}", key, takes)
+        return _traced(name, built, of_module)
+    for key in of_module:
+        raise UserError(f"space.settings: {unknown(f'setting of {name}', key, takes)}")
     return replace(built, embedded=True)
 
 
@@ -67,9 +78,7 @@ def _traced(name: str, model: object, settings: Mapping[str, Any]) -> SearchSpac
 
     from nas.tracing import space_from_model
 
-    for key in settings:
-        if key not in INPUT_SETTINGS:
-            raise unknown(f"setting of network {name}", key, INPUT_SETTINGS)
+    settings = checked(_input, settings, where="space.settings", of=f"network {name}")
     if not isinstance(model, nn.Module):
         raise UserError(
             f"{name} returned {type(model).__name__}, expected a SearchSpace or a torch.nn.Module"

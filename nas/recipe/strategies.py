@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from nas.own_code import load_function
+from pathlib import Path
+
 from nas.recipe.experiment import Named
-from nas.recipe.settings import checked
-from search_spaces import UserError
-from supernet.strategies import Strategy, strategy
+from nas.recipe.named import Kind
+from supernet.strategies import STRATEGIES, Strategy
 
 
-def open_strategy(named: Named) -> Strategy:
+def open_strategy(named: Named, folder: Path | None = None) -> Strategy:
     """What draws the sub-networks of a training step.
 
     Args:
         named: a registered name, or ``MODULE:CLASS`` or ``FILE.py:CLASS``, with settings. Instances
-            of an own class have ``forwards`` and ``passes`` as `supernet.strategies.Strategy` says.
+            of an own class follow `supernet.strategies.Strategy`.
+        folder: what relative files start from.
 
     Raises:
-        UserError: an unknown name or setting, a value out of range, or a class that lacks these.
+        UserError: an unknown name or setting, a value out of range, or a class that lacks a part.
     """
-    if ":" not in named.name:
-        return strategy(named.name, **named.settings)
-    build = load_function(named.name)
-    settings = checked(build, named.settings, noun="setting", of=f"strategy {named.name}")
-    found = build(**settings)
-    for needed in ("forwards", "passes"):
-        if not hasattr(found, needed):
-            raise UserError(f"strategy {named.name}: has no {needed!r}")
-    return found  # type: ignore[no-any-return]
+    kind = Kind("strategy", "supernet.strategy", STRATEGIES, contract=Strategy, folder=folder)
+    found: Strategy = kind.open(named.name, named.settings)
+    return found

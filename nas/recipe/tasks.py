@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable
-
 from nas.recipe.experiment import Experiment
+from nas.recipe.named import Kind
 from nas.tasks.base import Task
-from search_spaces import unknown
+from search_spaces import UserError
 
 TASKS = {
     "digits": "nas.tasks.digits:digits",
@@ -21,31 +18,36 @@ TASKS = {
 """Name → where the function that opens it is found; imported only when it is used."""
 
 COMMON = ("data", "resolution", "channels", "classes", "seed", "holdout")
-"""What every task's function takes beside settings of its own."""
+"""What every task's function is called with, besides its settings."""
 
 
 def open_task(experiment: Experiment) -> Task:
     """The task of an experiment, its data read, fitted to the experiment's search space.
 
+    A task of the user's own (``FILE.py:FUNCTION``) is opened with the same arguments (`COMMON`).
+
     Raises:
-        UserError: unknown name or setting; data missing, empty, or of other classes.
+        UserError: unknown name or setting; data missing, empty, or of other classes; a function
+            that returns no `Task`, or one of another input.
     """
     section = experiment.task
-    if section.name not in TASKS:
-        raise unknown("task", section.name, TASKS)
-    module, _, name = TASKS[section.name].partition(":")
-    function: Callable[..., Task] = getattr(importlib.import_module(module), name)
-    known = [p for p in inspect.signature(function).parameters if p not in COMMON]
-    for key in section.settings:
-        if key not in known:
-            raise unknown(f"setting of task {section.name}", key, known)
+    kind = Kind("task", "task", TASKS, COMMON, Task, experiment.code_folder)
+    settings = kind.settings(section.name, section.settings)  # before a space is built
     space = experiment.search_space()
-    return function(
+    task: Task = kind.build(
+        section.name,
+        settings,
         data=section.data,
         resolution=space.resolution,
         channels=space.input_channels,
         classes=space.classes,
         seed=experiment.seed if section.seed is None else section.seed,
         holdout=section.holdout,
-        **section.settings,
     )
+    for word in ("resolution", "input_channels", "classes"):
+        there, here = getattr(task, word), getattr(space, word)
+        if there != here:
+            raise UserError(
+                f"task {section.name} has {word} = {there}, the search space {word} = {here}"
+            )
+    return task

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.optimizers import Candidate, Member, Optimizer, Result
-from nas.optimizers import optimizer as open_optimizer
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import SearchSection
+from nas.recipe.optimizers import open_optimizer
 from nas.steps.problem import problem_for
 from search_spaces import Architecture, SearchSpace, UserError
 
@@ -78,7 +78,7 @@ def find_networks(
     problem = problem_for(
         space, section, seed=seed, higher_is_better=higher_is_better, reporter=reporter
     )
-    search = open_optimizer(optimizer, problem, **(settings or {}))
+    search = open_optimizer(optimizer, problem, settings or {})
     return ask_and_tell(search, lambda candidate: score(candidate.architecture), reporter=reporter)
 
 

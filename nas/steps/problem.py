@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from lut import open_cost_model
 from lut.cost import CostModel
@@ -22,7 +23,12 @@ def problem_of(
     """The problem of an experiment's search. Arguments and errors as `problem_for`'s."""
     space = experiment.search_space()
     return problem_for(
-        space, experiment.search, seed=experiment.seed, reporter=reporter, further=further
+        space,
+        experiment.search,
+        seed=experiment.seed,
+        reporter=reporter,
+        further=further,
+        folder=experiment.code_folder,
     )
 
 
@@ -34,6 +40,7 @@ def problem_for(
     higher_is_better: bool = True,
     reporter: Reporter = SILENT,
     further: Sequence[SearchSpace] = (),
+    folder: Path | None = None,
 ) -> Problem:
     """The metrics and absolute budgets that a search section names, for a space.
 
@@ -46,6 +53,7 @@ def problem_for(
         higher_is_better: of the score.
         reporter: shows the progress of measuring.
         further: spaces whose networks the metrics are to price too.
+        folder: where files of the user's own metrics are looked for first.
 
     Raises:
         UserError: an unknown metric, device or unit, or a table that misses an operation.
@@ -64,7 +72,8 @@ def problem_for(
         return open_cost_model(named, None, space=priced)
 
     metrics = tuple(
-        metric(name, priced, cost_model=cost_model, functions=section.metrics) for name in texts
+        metric(name, priced, cost_model=cost_model, functions=section.metrics, folder=folder)
+        for name in texts
     )
     budgets = absolute_budgets(texts, metrics, priced)
     return Problem(space, metrics, budgets, seed, higher_is_better)

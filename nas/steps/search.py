@@ -11,11 +11,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from nas.files import read_json
-from nas.optimizers import Optimizer, Problem, optimizer
+from nas.optimizers import Optimizer, Problem
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment, Named
 from nas.recipe.loading import parse_experiment
-from nas.recipe.settings import checked
+from nas.recipe.named import Kind
+from nas.recipe.optimizers import check_optimizers, open_optimizer
 from nas.recipe.tasks import open_task
 from nas.runs.folder import RESULT, claim
 from nas.runs.weights import load_supernet
@@ -25,7 +26,7 @@ from nas.steps.problem import problem_of
 from nas.steps.start import start_network, start_of
 from nas.training.distributed import refuse_ranks
 from nas.urls import HIDDEN, shown
-from search_spaces import UserError, unknown
+from search_spaces import UserError
 
 NAME = "main"
 """The name of a search where the user gives none."""
@@ -62,7 +63,7 @@ def search(
         raise UserError("search.storage: recipes are stored without its password; give --study")
     problem = problem_of(experiment, reporter)
     optimizer_for(experiment, problem)  # refuses what cannot work before anything is written
-    builder_of(experiment)
+    check_evaluator(experiment)
     weights = start_of(experiment, supernet, out)
     if claim(folder, experiment, ("supernet", "search"), resume=resume):
         return read_json(folder / RESULT)
@@ -81,7 +82,7 @@ def search(
         experiment=stored,
         resume=resume,
         workers=experiment.search.workers,
-        worker_command=[sys.executable, "-m", "nas", "search", "--worker"],
+        worker_command=[sys.executable, "-P", "-m", "nas", "search", "--worker"],
         reporter=reporter,
     )
     draw(folder, experiment, result)
@@ -118,10 +119,12 @@ def optimizer_for(
     Raises:
         UserError: an unknown optimizer or setting, or a budget that cannot be met.
     """
-    section = experiment.search
     if evaluator is not None:
         problem = replace(problem, higher_is_better=evaluator.higher_is_better)
-    return optimizer(section.optimizer, problem, **section.optimizers.get(section.optimizer, {}))
+    section, folder = experiment.search, experiment.code_folder
+    check_optimizers(section, folder)
+    settings = section.optimizers.get(section.optimizer, {})
+    return open_optimizer(section.optimizer, problem, settings, folder=folder)
 
 
 def evaluator_of(experiment: Experiment, weights: Path | None, folder: Path) -> Evaluator:
@@ -130,29 +133,38 @@ def evaluator_of(experiment: Experiment, weights: Path | None, folder: Path) -> 
     Raises:
         UserError: the weights are missing, broken or of another space.
     """
-    build, settings = builder_of(experiment)
-    return build(experiment, weights, folder, **settings)
+    kind, chosen = _evaluator(experiment)
+    found: Evaluator = kind.open(
+        chosen.name, chosen.settings, experiment=experiment, weights=weights, folder=folder
+    )
+    return found
 
 
 def trains_first(experiment: Experiment) -> bool:
     """False for a search by fine-tuning whose recipe brings a trained network."""
     brings = experiment.traced or experiment.search.weights is not None
-    return not (brings and builder_of(experiment)[0] is fine_tuning)
+    return not (brings and _evaluator(experiment)[1].name == "fine_tuning")
 
 
-def builder_of(experiment: Experiment) -> tuple[Callable[..., Evaluator], Mapping[str, Any]]:
-    """What makes the evaluator, and its settings.
+def check_evaluator(experiment: Experiment) -> None:
+    """Refuse an evaluator that cannot be built, before anything is read or written.
 
     Raises:
         UserError: an unknown evaluator or setting.
     """
+    kind, chosen = _evaluator(experiment)
+    kind.settings(chosen.name, chosen.settings)
+
+
+def _evaluator(experiment: Experiment) -> tuple[Kind, Named]:
+    """Of the recipe, or what belongs to its optimizer."""
     section = experiment.search
-    chosen = section.evaluator or Named(name=BELONGS.get(section.optimizer, "shared_weights"))
-    if chosen.name not in EVALUATORS:
-        raise unknown("evaluator", chosen.name, EVALUATORS)
-    build = EVALUATORS[chosen.name]
-    of = f"evaluator {chosen.name}"
-    return build, checked(build, chosen.settings, noun="setting", of=of, own=3)
+    arguments = ("experiment", "weights", "folder")
+    kind = Kind(
+        "evaluator", "search.evaluator", EVALUATORS, arguments, Evaluator, experiment.code_folder
+    )
+    belongs = BELONGS.get(section.optimizer, "shared_weights")
+    return kind, section.evaluator or Named(name=belongs)
 
 
 def shared_weights(experiment: Experiment, weights: Path | None, folder: Path) -> Evaluator:

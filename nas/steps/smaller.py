@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from nas.optimizers import Candidate, Member, Problem
-from nas.optimizers import optimizer as open_optimizer
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import SearchSection
+from nas.recipe.optimizers import open_optimizer
 from nas.steps.find import ask_and_tell
 from nas.steps.problem import problem_for
 from nas.tracing import space_from_model
@@ -66,7 +66,7 @@ def make_smaller(
     start.load_state_dict(state)
     section = SearchSection(metric=metric, budget=budget, device=device, table=table)
     problem = problem_for(space, section, higher_is_better=higher_is_better, reporter=reporter)
-    search = open_optimizer("netadapt", problem, **(settings or {}))
+    search = open_optimizer("netadapt", problem, settings or {})
     weights = _Weights(start.eval(), problem, score, adapt)
     found = ask_and_tell(search, weights.evaluate, on_winner=weights.advance, reporter=reporter)
     if found.best is None:

@@ -46,7 +46,7 @@ def train_supernet(
         Stopped: a signal came, the checkpoint is written.
     """
     folder = out / "supernet"
-    plan = open_strategy(experiment.supernet.strategy)
+    plan = open_strategy(experiment.supernet.strategy, experiment.code_folder)
     device = prepare(experiment)
     with ranks_of(experiment, device, resume=resume) as ranks:
         if ranks.on_first(lambda: claim(folder, experiment, ("supernet",), resume=resume)):

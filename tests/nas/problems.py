@@ -18,7 +18,7 @@ def two_layers(*, filters: int = 64) -> SearchSpace:
     x = graph.conv_unit("a", "input", filters, kernel=3, activation="relu")
     x = graph.conv_unit("b", x, filters, kernel=3, activation="relu")
     x = graph.linear("classifier", graph.global_pool("pool", x), Width(10))
-    return graph.build("two_layers", {}, x, classes=10)
+    return graph.build("two_layers", x, classes=10)
 
 
 def two_layer_latency(operation: Operation) -> float:

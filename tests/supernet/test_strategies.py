@@ -183,7 +183,6 @@ def test_the_sandwich_runs_largest_random_and_smallest(monkeypatch: pytest.Monke
     ("name", "given_settings", "message"),
     [
         ("ordered_dropuot", {}, "did you mean 'ordered_dropout'"),
-        ("ordered_dropout", {"group": 8}, "unknown setting of strategy ordered_dropout 'group'"),
         ("ordered_dropout", {"low": 1.5}, "low = 1.5 is not within 0 … 1"),
         ("ordered_dropout", {"low": "small"}, "low = 'small' is not within 0 … 1"),
         ("ordered_dropout", {"widen": float("nan")}, "widen = nan"),
@@ -199,7 +198,6 @@ def test_the_sandwich_runs_largest_random_and_smallest(monkeypatch: pytest.Monke
         ("ordered_dropout", {"distil": 2}, "distil = 2 is not within"),
         ("sandwich", {"random": -2}, "random = -2"),
         ("sandwich", {"distil": 0.5}, "distil = 0.5 of the sandwich is true or false"),
-        ("largest", {"low": 0.5}, "unknown setting of strategy largest"),
     ],
 )
 def test_refusals(name: str, given_settings: dict[str, object], message: str) -> None:

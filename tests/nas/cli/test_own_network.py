@@ -57,13 +57,12 @@ from search_spaces.choices import Width
 
 
 def small(*, classes=10, resolution=16, channels=1, filters=16):
-    settings = dict(locals())
     graph = GraphBuilder(input_channels=channels, resolution=resolution, bypass=True)
     x = graph.conv_unit("stem", "input", 8, kernel=3, activation="relu")
     x = graph.separable("block", x, filters, kernels=(3,), activation="relu")
     x = graph.global_pool("pool", x)
     x = graph.linear("classifier", x, Width(classes))
-    return graph.build("small", settings, x, classes=classes)
+    return graph.build("small", x, classes=classes)
 """
 
 RECIPE = {

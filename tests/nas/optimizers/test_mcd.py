@@ -3,6 +3,7 @@ import pytest
 
 from nas.metrics import AdditiveMetric
 from nas.optimizers import MCD, Problem, Result, optimizer
+from nas.recipe.optimizers import open_optimizer
 from search_spaces import UserError
 from tests.nas.problems import known_score, tiny_problem, two_layer_problem, two_layers
 
@@ -109,7 +110,7 @@ def test_a_blocked_descent_names_the_metric_and_keeps_its_family():
 
 def test_settings_are_checked():
     with pytest.raises(UserError, match="did you mean 'layers'"):
-        optimizer("mcd", tiny_problem(), layer=3)
+        open_optimizer("mcd", tiny_problem(), {"layer": 3})
     with pytest.raises(UserError, match="did you mean 'mcd'"):
         optimizer("mdc", tiny_problem())
     with pytest.raises(UserError, match="at least 1"):
