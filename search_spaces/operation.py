@@ -31,9 +31,13 @@ OperationType = Literal[
     "flatten",
 ]
 
-Activation = Literal["none", "relu", "relu6", "hard_swish", "hard_sigmoid", "sigmoid", "silu"]
+Activation = Literal[
+    "none", "relu", "relu6", "hard_swish", "hard_sigmoid", "sigmoid", "silu", "gelu", "elu", "tanh"
+]
 
-ZERO_PRESERVING: frozenset[str] = frozenset({"none", "relu", "relu6", "hard_swish", "silu"})
+ZERO_PRESERVING: frozenset[str] = frozenset(
+    {"none", "relu", "relu6", "hard_swish", "silu", "gelu", "elu", "tanh"}
+)
 """Activations with f(0) = 0: a channel that is zero before them is zero after them."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,4 +21,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "hard_sigmoid": F.hardsigmoid,
     "sigmoid": F.sigmoid,
     "silu": F.silu,
+    "gelu": F.gelu,
+    "elu": F.elu,
+    "tanh": torch.tanh,
 }

@@ -21,7 +21,11 @@ MEGA = 1e6
 FUSED = frozenset({"none", "relu", "relu6"})
 """Activations that the runtime folds into the operation before them."""
 
-PASSES = {"hard_swish": 1, "hard_sigmoid": 1, "sigmoid": 2, "silu": 3, "relu": 1, "relu6": 1}
+PASSES = {"hard_swish": 1, "hard_sigmoid": 1, "sigmoid": 2, "silu": 3, "relu": 1, "relu6": 1} | {
+    "gelu": 3,
+    "elu": 2,
+    "tanh": 2,
+}
 """Elementwise passes of an activation that stands alone; a sigmoid computes about two."""
 
 

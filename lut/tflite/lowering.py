@@ -94,6 +94,10 @@ class _Lowering:
             return b.operator("HARD_SWISH", [x], f"{self.name}/out", shape, "HardSwishOptions")
         if kind == "hard_sigmoid":
             return self._sixth(self._plus_three(x))
+        if kind == "gelu":
+            return b.operator("GELU", [x], f"{self.name}/out", shape, "GeluOptions")
+        if kind in {"elu", "tanh"}:
+            return b.operator(kind.upper(), [x], f"{self.name}/out", shape)
         if kind in {"sigmoid", "silu"}:
             gate = b.operator("LOGISTIC", [x], f"{self.name}/sigmoid", shape)
             if kind == "sigmoid":

@@ -53,6 +53,8 @@ _VERSIONS = {
     "AVERAGE_POOL_2D": 2,
     "MAX_POOL_2D": 2,
     "LOGISTIC": 2,
+    "TANH": 2,
+    "GELU": 2,
     "RELU": 2,
     "RELU6": 2,
     "RESIZE_BILINEAR": 2,
@@ -226,6 +228,8 @@ class _Quantizer:
         for operator in self.graph.operators:
             if self.code(operator) == "LOGISTIC":  # fixed by TFLite
                 scales[operator.outputs[0]] = Scale(1 / 256, -128)
+            elif self.code(operator) == "TANH":
+                scales[operator.outputs[0]] = Scale(1 / 128, 0)
         return scales
 
     def _constants(self, operator: Any, done: dict[tuple[int, str], int]) -> None:

@@ -78,12 +78,9 @@ REASONS = {
     "transpose": "dimensions are reordered",
     "conv1d": "one-dimensional convolution",
     "conv3d": "three-dimensional convolution",
-    "gelu": "activation GELU",
     "leaky_relu": "activation LeakyReLU",
     "prelu": "activation PReLU",
-    "elu": "activation ELU",
     "mish": "activation Mish",
-    "tanh": "activation Tanh",
     "softplus": "activation Softplus",
 }
 

@@ -79,7 +79,17 @@ OPERATIONS = {
     "batch norm": unary("batch_norm", (6, 5, 4), (6, 5, 4), norm=True, activation="relu"),
     **{
         name: unary("activation", (6, 5, 4), (6, 5, 4), activation=name)
-        for name in ("relu", "relu6", "hard_swish", "hard_sigmoid", "sigmoid", "silu")
+        for name in (
+            "relu",
+            "relu6",
+            "hard_swish",
+            "hard_sigmoid",
+            "sigmoid",
+            "silu",
+            "gelu",
+            "elu",
+            "tanh",
+        )
     },
     "average, ceil, odd": pool("avg_pool", 7, 4, 2, 2, 0, "ceil"),
     "average, even": pool("avg_pool", 8, 4, 2, 2, 0, "ceil"),

@@ -19,6 +19,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "hardsigmoid": "hard_sigmoid",
     "sigmoid": "sigmoid",
     "silu": "silu",
+    "gelu": "gelu",
+    "elu": "elu",
+    "tanh": "tanh",
 }
 
 
@@ -123,6 +126,10 @@ def activation(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
         reader.same(fx, x._replace(pending="relu6(x+3)"))
         return
     x = reader.feature(a["self"])
+    if a.get("approximate", "none") != "none":
+        raise UnsupportedError("GELU by an approximation")
+    if name == "elu" and (a["alpha"], a["scale"], a["input_scale"]) != (1, 1, 1):
+        raise UnsupportedError("ELU with factors of its own")
     node = Elementwise(
         name=reader.path(fx, name), inputs=(x.name,), activation=ACTIVATIONS[name], norm=False
     )

@@ -51,7 +51,7 @@ def branch(x: Tensor) -> Tensor:
         (nn.LayerNorm([16, 16, 16]), "middle (LayerNorm): layer normalisation"),
         (nn.GroupNorm(4, 16), "middle (GroupNorm): group normalisation"),
         (nn.BatchNorm2d(16, track_running_stats=False), "without running statistics"),
-        (nn.GELU(), "middle (GELU): activation GELU"),
+        (nn.Mish(), "middle (Mish): activation Mish"),
         (nn.PixelShuffle(2), "middle (PixelShuffle): pixel shuffle"),
         (nn.Upsample(scale_factor=1.5), "resizing 16×16 to 24×24: not one whole factor"),
         (nn.UpsamplingBilinear2d(scale_factor=2), "align_corners=True"),
@@ -75,8 +75,8 @@ def test_what_cannot_be_described_is_named(middle: nn.Module, reason: str) -> No
 
 
 def test_every_reason_is_named_once() -> None:
-    model = Around(nn.Sequential(nn.GELU(), nn.Conv2d(16, 16, 3, dilation=2)))
-    with pytest.raises(UserError, match=r"middle\.0 \(GELU\): activation GELU$"):
+    model = Around(nn.Sequential(nn.Mish(), nn.Conv2d(16, 16, 3, dilation=2)))
+    with pytest.raises(UserError, match=r"middle\.0 \(Mish\): activation Mish$"):
         space_from_model(model, 16)
 
     class Two(Around):
@@ -84,8 +84,8 @@ def test_every_reason_is_named_once() -> None:
             x = self.first(x)
             return self.last(self.middle[0](x)) + self.last(self.middle[1](x))  # type: ignore[index]
 
-    model = Two(nn.ModuleList([nn.GELU(), nn.Conv2d(16, 16, 3, padding=2, dilation=2)]))
-    with pytest.raises(UserError, match=r"GELU; middle\.1 \(Conv2d\): dilation 2×2$"):
+    model = Two(nn.ModuleList([nn.Mish(), nn.Conv2d(16, 16, 3, padding=2, dilation=2)]))
+    with pytest.raises(UserError, match=r"Mish; middle\.1 \(Conv2d\): dilation 2×2$"):
         space_from_model(model, 16)
 
 
