@@ -35,7 +35,9 @@ class DeviceInfo:
 
 
 class CostModel(Protocol):
-    """Prices single operations; a network's cost is the sum (METHOD, look-up table).
+    """Prices single operations; a network's cost is the sum over its operations.
+
+    The look-up table of Yang et al., "NetAdapt", ECCV 2018, "Fast Resource Consumption Estimation".
 
     Two real sides: a measured or imported table, and a fitted device model.
     """

@@ -35,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Unit:
-    """What can lose its filters and be bypassed (METHOD: units), for drawing and for reports.
+    """What can lose its filters and be bypassed, for drawing and for reports.
 
     ``filters`` is T, the filters in the largest network; ``width`` names the choice M.
     """

@@ -74,7 +74,9 @@ class Add(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Bypass(Node):
-    """The end of a unit with a channel-level bypass connection (METHOD, CBC).
+    """The end of a unit with a channel-level bypass connection (CBC).
+
+    Yang et al., "NetAdaptV2", CVPR 2021, "Channel-Level Bypass Connections".
 
     Inputs are f (None at M = 0) and x. ``filters`` is T. ``residual`` says whether the unit is
     residual in the largest network: y_i = [i < M] f_i + x'_i; otherwise

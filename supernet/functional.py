@@ -54,7 +54,7 @@ def max_pool(
 
 
 def bypass_pool(x: Tensor, stride: int) -> Tensor:
-    """x', the input of a unit over its stride (METHOD: kernel = stride, ceil mode)."""
+    """x', the input of a unit over its stride (kernel = stride, ceil mode, padding not counted)."""
     return x if stride == 1 else F.avg_pool2d(x, stride, stride, 0, True, False)
 
 

@@ -13,7 +13,7 @@ def recalibrate(module: nn.Module, batches: Sequence[Tensor]) -> None:
     """Set every running mean and variance to the average over the batches, in place.
 
     Statistics of a super-network match none of its sub-networks, so each is recalibrated before
-    it is evaluated (METHOD). Every batch is normalised by its own statistics as in training, and
+    it is evaluated. Every batch is normalised by its own statistics as in training, and
     counts the same; the variances are unbiased (torch's running variance). One batch of all
     images is exact. Several cost less memory, and leave out how far their means lie apart.
 

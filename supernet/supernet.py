@@ -35,7 +35,7 @@ from supernet.masks import MaskPlan
 class Supernet(nn.Module):
     """Runs a batch in which every group of images has its own sub-network (ordered dropout).
 
-    Channels that a sub-network lacks are zeroed (METHOD: ordered dropout), so that each image
+    Channels that a sub-network lacks are zeroed (ordered dropout), so that each image
     sees what it would see in its extracted network. Yang et al., CVPR 2021, section 3.2.
 
     Args:

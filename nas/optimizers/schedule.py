@@ -13,7 +13,9 @@ from search_spaces import UserError
 
 @dataclass(frozen=True)
 class Schedule:
-    """Targets R_{i,j} = max(Bud_j, Res_j(Net_{i−1}) − ΔR_{0,j} · d^{i−1}), METHOD's schedule.
+    """Targets R_{i,j} = max(Bud_j, Res_j(Net_{i−1}) − ΔR_{0,j} · d^{i−1}).
+
+    The schedule of Yang et al., "NetAdapt", ECCV 2018, algorithm 1, for several metrics at once.
 
     ``steps`` are the ΔR_{0,j} (0 for a metric that starts within its budget), ``decay`` is d,
     ``iterations`` is n. Counted from the actual resource of the last winner, so a step that

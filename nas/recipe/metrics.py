@@ -20,7 +20,7 @@ RESOURCES = ("latency", "energy", "memory")
 """What a cost model may price."""
 
 
-def metric(
+def open_metric(
     name: str,
     space: SearchSpace,
     *,

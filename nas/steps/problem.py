@@ -12,7 +12,7 @@ from nas.metrics import absolute_budgets, split_budgets
 from nas.optimizers import Problem
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment, SearchSection
-from nas.recipe.metrics import metric
+from nas.recipe.metrics import open_metric
 from nas.steps.tables import measured_table
 from search_spaces import SearchSpace
 
@@ -72,7 +72,7 @@ def problem_for(
         return open_cost_model(named, None, space=priced)
 
     metrics = tuple(
-        metric(name, priced, cost_model=cost_model, functions=section.metrics, folder=folder)
+        open_metric(name, priced, cost_model=cost_model, functions=section.metrics, folder=folder)
         for name in texts
     )
     budgets = absolute_budgets(texts, metrics, priced)

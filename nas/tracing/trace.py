@@ -35,8 +35,8 @@ def space_from_model(
 ) -> tuple[SearchSpace, Weights]:
     """The space of a trained network's widths, with the network as the largest, and its weights.
 
-    One width choice for every channel group (METHOD, units and channel groups); kernels and
-    depth stay. The space is embedded: its architectures carry the graph.
+    One width choice for every group of channels that additions and concatenations tie; kernels
+    and depth stay. The space is embedded: its architectures carry the graph.
 
     Args:
         model: any module of convolutions, batch norms, poolings, additions, concatenations,

@@ -1,4 +1,4 @@
-"""Channel-level bypass: descriptions worked out by hand (METHOD, CBC)."""
+"""Channel-level bypass: descriptions worked out by hand (CBC)."""
 
 from __future__ import annotations
 

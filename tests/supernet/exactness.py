@@ -1,4 +1,4 @@
-"""What "exact" means (METHOD): masked super-network against extracted compact networks."""
+"""What "exact" means: masked super-network against extracted compact networks."""
 
 from __future__ import annotations
 

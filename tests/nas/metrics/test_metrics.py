@@ -12,7 +12,7 @@ from nas.metrics import (
     split_budgets,
 )
 from nas.optimizers import Problem
-from nas.recipe.metrics import metric
+from nas.recipe.metrics import open_metric
 from search_spaces import UserError, space
 
 FUNCTION = """
@@ -32,7 +32,7 @@ def tiny():
 
 def test_a_batch_costs_what_its_networks_cost(tiny, tmp_path):
     (tmp_path / "cost.py").write_text(FUNCTION)
-    own = metric("energy2", tiny, functions={"energy2": "cost.py:weighted"}, folder=tmp_path)
+    own = open_metric("energy2", tiny, functions={"energy2": "cost.py:weighted"}, folder=tmp_path)
     price = AdditiveMetric(tiny, "latency", "ms", lambda o: 0.01 + 1e-6 * o.macs, "id")
     metrics = (macs(tiny), params(tiny), price, own)
     problem = Problem(tiny, metrics, {m.name: 1.0 for m in metrics})
@@ -49,15 +49,17 @@ def test_a_user_metric_says_what_is_wrong(tiny, tmp_path):
     (tmp_path / "cost.py").write_text(FUNCTION)
     functions = {"bad": "cost.py:broken", "typo": "cost.py:weigthed", "gone": "no.py:f"}
     with pytest.raises(UserError, match="positive, finite"):
-        metric("bad", tiny, functions=functions, folder=tmp_path).of(tiny.describe(tiny.largest()))
+        open_metric("bad", tiny, functions=functions, folder=tmp_path).of(
+            tiny.describe(tiny.largest())
+        )
     with pytest.raises(UserError, match="did you mean 'weighted'"):
-        metric("typo", tiny, functions=functions, folder=tmp_path)
+        open_metric("typo", tiny, functions=functions, folder=tmp_path)
     with pytest.raises(UserError, match="there is no file"):
-        metric("gone", tiny, functions=functions, folder=tmp_path)
+        open_metric("gone", tiny, functions=functions, folder=tmp_path)
     with pytest.raises(UserError, match="did you mean 'latency'"):
-        metric("latencie", tiny)
+        open_metric("latencie", tiny)
     with pytest.raises(UserError, match="--device"):
-        metric("latency@pixel4-cpu", tiny)
+        open_metric("latency@pixel4-cpu", tiny)
 
 
 @pytest.mark.parametrize(
