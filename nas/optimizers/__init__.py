@@ -1,6 +1,7 @@
 """The optimizers of step 2, as ask/tell: they evaluate nothing and write nothing."""
 
 from nas.optimizers.base import Candidate, Member, Optimizer, Problem, Result
+from nas.optimizers.guided import Guided
 from nas.optimizers.mcd import MCD
 from nas.optimizers.netadapt import NetAdapt
 from nas.optimizers.nsga2 import NSGA2
@@ -16,6 +17,7 @@ __all__ = [
     "OPTIMIZERS",
     "TPE",
     "Candidate",
+    "Guided",
     "MCDSampler",
     "Member",
     "NetAdapt",
