@@ -62,7 +62,7 @@ def space() -> SearchSpace:
     x = graph.global_pool("pool", x)
     x = graph.linear("features", x, Width(1536), activation="hard_swish")
     x = graph.linear("classifier", x, Width(1000))
-    wide = graph.build("once_for_all", {}, x, classes=1000)
+    wide = graph.build("once_for_all", x, classes=1000)
     choices: dict[str, Choice] = {
         name: replace(choice, values=values.get(name, choice.values))
         for name, choice in wide.choices.items()

@@ -22,7 +22,7 @@ def coarse_space(source: random.Random) -> SearchSpace:
     for i, filters in enumerate(largest):
         x = graph.conv_unit(f"layer{i}", x, filters, kernel=3, activation="relu")
     x = graph.linear("classifier", graph.global_pool("pool", x), Width(10))
-    space = graph.build("coarse", {}, x, classes=10)
+    space = graph.build("coarse", x, classes=10)
     choices = {}
     for name, choice in space.choices.items():
         kept = sorted({*source.sample(choice.values, min(2, len(choice.values))), choice.largest})
