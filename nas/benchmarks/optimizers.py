@@ -1,0 +1,211 @@
+"""Searches side by side on an oracle: what they find within a budget, by evaluations."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lut import open_cost_model
+from nas.benchmarks import once_for_all
+from nas.metrics import macs, priced
+from nas.optimizers import Problem, Result
+from nas.optimizers import optimizer as open_optimizer
+from nas.own_code import load_function
+from nas.recipe.spaces import open_space
+from search_spaces import SearchSpace, UserError
+from search_spaces.batch import Matrix, Vector
+
+Scores = Callable[[Matrix], Vector]
+
+COMPARED = (100, 200, 500, 1000, 2000, 5000)
+"""Evaluations at which searches are compared."""
+
+DEFAULT: dict[str, dict[str, Any]] = {
+    "guided": {},
+    "mcd": {},
+    "mcd, one layer": {"optimizer": "mcd", "layers": 1},
+    "nsga2": {},
+    "tpe": {},
+    "random": {},
+}
+
+
+@dataclass
+class _Search:
+    """One search: the best score within the budget after every evaluation."""
+
+    curve: list[float] = field(default_factory=list)
+    asking: float = 0.0
+    reached: bool = False
+
+    def at(self, evaluations: int) -> float:
+        """The best score after so many evaluations, or after all where there were fewer."""
+        return self.curve[min(evaluations, len(self.curve)) - 1]
+
+
+def run(
+    oracle: str = "",
+    space: str = "once_for_all",
+    device: str = "pixel1-cpu",
+    optimizers: dict[str, dict[str, Any]] | None = None,
+    budgets: list[float] | None = None,
+    seeds: int = 10,
+    evaluations: int = 500,
+    samples: int = 16,
+    picture: str = "",
+) -> dict[str, Any]:
+    """The best score that each search finds within a budget after equal evaluations.
+
+    Args:
+        oracle: Once-for-All's predictor (``.npz``), or FILE.py:FUNCTION of an architecture.
+        space: of the function's architectures; ``once_for_all`` is the predictor's.
+        device: whose latency is the cost; ``macs`` for multiply-accumulates.
+        optimizers: label to settings, of which ``optimizer`` names another one than the label.
+        budgets: shares of the largest network's cost.
+        seeds: searches of each kind; they are paired by seed.
+        evaluations: of each search; its iterations follow from the samples.
+        samples: networks of an iteration.
+        picture: where the curves are drawn, an SVG or PNG file.
+    """
+    searched, scores = _problem(oracle, space)
+    cost = macs(searched) if device == "macs" else _latency(searched, device)
+    largest = cost.of(searched.describe(searched.largest()))
+    kinds = DEFAULT if optimizers is None else optimizers
+    rows: list[dict[str, Any]] = []
+    curves: dict[str, list[list[float]]] = {}
+    for share in [0.35, 0.5, 0.7] if budgets is None else budgets:
+        found: dict[str, list[_Search]] = {}
+        for label, given in kinds.items():
+            found[label] = []
+            for seed in range(seeds):
+                problem = Problem(searched, (cost,), {cost.name: share * largest}, seed)
+                found[label].append(_search(problem, label, given, scores, evaluations, samples))
+            rows.append(_row(share, label, found, next(iter(kinds)), evaluations))
+            curves[f"{label}, {share:.0%}"] = [s.curve for s in found[label]]
+    if picture:
+        _draw(curves, Path(picture))
+    first = rows[0]
+    return {
+        "name": "optimizers",
+        "value": first["best"],
+        "unit": "score",
+        "details": {
+            "oracle": oracle,
+            "space": searched.name,
+            "cost": device,
+            "seeds": seeds,
+            "evaluations": evaluations,
+            "samples": samples,
+            "rows": rows,
+        },
+    }
+
+
+def _problem(oracle: str, space: str) -> tuple[SearchSpace, Scores]:
+    if oracle.endswith(".npz"):
+        return once_for_all.space(), once_for_all.Accuracy(Path(oracle)).batch
+    if not oracle:
+        raise UserError("--option oracle=…: a predictor's .npz, or FILE.py:FUNCTION, is needed")
+    searched, score = open_space(space, {}), load_function(oracle)
+    names = list(searched.choices)
+
+    def scores(rows: Matrix) -> Vector:
+        values = [dict(zip(names, row.tolist(), strict=True)) for row in rows]
+        return np.array([float(score(v)) for v in values])
+
+    return searched, scores
+
+
+def _latency(searched: SearchSpace, device: str) -> Any:
+    return priced(searched, "latency", open_cost_model(device, space=searched))
+
+
+def _search(
+    problem: Problem,
+    label: str,
+    given: Mapping[str, Any],
+    scores: Scores,
+    evaluations: int,
+    samples: int,
+) -> _Search:
+    settings = {"samples": samples, "iterations": max(1, (evaluations - 1) // samples), **given}
+    name = settings.pop("optimizer", label)
+    search, best = _Search(), -math.inf
+    optimizer = open_optimizer(name, problem, **settings)
+    while len(search.curve) < evaluations:
+        started = time.perf_counter()
+        candidates = optimizer.ask()
+        search.asking += time.perf_counter() - started
+        if not candidates:
+            break
+        rows = problem.rows([c.architecture for c in candidates])
+        values = scores(rows)
+        within = np.all(problem.costs(rows) <= problem.limits(), axis=1)
+        for value, fits in zip(values.tolist(), within.tolist(), strict=True):
+            best = max(best, value) if fits else best
+            search.curve.append(best)
+        started = time.perf_counter()
+        optimizer.tell([Result(c, float(v)) for c, v in zip(candidates, values, strict=True)])
+        search.asking += time.perf_counter() - started
+    search.curve = search.curve[:evaluations]
+    search.reached = math.isfinite(search.curve[-1])
+    return search
+
+
+def _row(
+    share: float, label: str, found: Mapping[str, list[_Search]], first: str, evaluations: int
+) -> dict[str, Any]:
+    searches = found[label]
+    reached = [s for s in searches if s.reached]
+    ends = np.array([s.curve[-1] for s in reached])
+    pairs = zip(searches, found[first], strict=True)
+    apart = np.array([a.curve[-1] - b.curve[-1] for a, b in pairs if a.reached and b.reached])
+    points = [n for n in COMPARED if n < evaluations]
+    return {
+        "budget": share,
+        "optimizer": label,
+        "best": float(ends.mean()) if len(ends) else None,
+        "spread": float(ends.std(ddof=1)) if len(ends) > 1 else None,
+        "reached": len(reached),
+        "evaluations": int(np.mean([len(s.curve) for s in searches])),
+        f"minus_{first}": float(apart.mean()) if len(apart) else None,
+        "interval": _interval(apart),
+        "curve": {str(n): _mean([s.at(n) for s in searches]) for n in points},
+        "seconds_per_evaluation": float(np.mean([s.asking / len(s.curve) for s in searches])),
+    }
+
+
+def _interval(differences: Vector) -> float | None:
+    """Half the 95 % interval of a mean of paired differences (Student's t)."""
+    if len(differences) < 2:
+        return None
+    quantile = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+    t = quantile.get(len(differences), 2.0)
+    return float(t * differences.std(ddof=1) / math.sqrt(len(differences)))
+
+
+def _mean(values: list[float]) -> float | None:
+    finite = [v for v in values if math.isfinite(v)]
+    return float(np.mean(finite)) if len(finite) == len(values) else None
+
+
+def _draw(curves: Mapping[str, list[list[float]]], out: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 5.0), layout="constrained")
+    panel = figure.subplots()
+    for label, runs in curves.items():
+        length = max(map(len, runs))
+        padded = np.array([r + r[-1:] * (length - len(r)) for r in runs])
+        padded[~np.isfinite(padded)] = np.nan
+        panel.plot(np.arange(1, length + 1), padded.mean(axis=0), label=label, linewidth=1)
+    panel.set_xlabel("evaluations")
+    panel.set_ylabel("mean of the best score within the budget")
+    panel.legend(fontsize=6)
+    figure.savefig(out)

@@ -1,0 +1,43 @@
+"""``nas benchmark optimizers``: searches side by side on an oracle of the user's own."""
+
+import json
+
+import pytest
+
+from nas.cli import main
+
+ORACLE = """
+def score(architecture):
+    return sum(value**0.5 for value in architecture.values())
+"""
+
+
+@pytest.fixture
+def oracle(tmp_path):
+    (tmp_path / "oracle.py").write_text(ORACLE)
+    return f"{tmp_path / 'oracle.py'}:score"
+
+
+def command(oracle, *options):
+    given = [f"oracle={oracle}", "space=mobilenet_v3_tiny", "device=macs", *options]
+    return ["benchmark", "optimizers", "--json", *(x for o in given for x in ("--option", o))]
+
+
+def test_searches_are_compared_at_equal_evaluations_and_paired(oracle, tmp_path, capfd):
+    picture = tmp_path / "curves.svg"
+    kinds = "{guided: {proposals: 64}, random: {}}"
+    options = ["budgets=[0.5]", "seeds=2", "evaluations=41", "samples=8", f"picture={picture}"]
+    assert main(command(oracle, f"optimizers={kinds}", *options)) == 0
+    details = json.loads(capfd.readouterr().out)["details"]
+    guided, drawn = details["rows"]
+    assert guided["optimizer"] == "guided" and drawn["optimizer"] == "random"
+    assert guided["reached"] == drawn["reached"] == 2
+    assert guided["evaluations"] == drawn["evaluations"] == 41
+    assert guided["minus_guided"] == 0 and drawn["minus_guided"] < 0
+    assert drawn["minus_guided"] == pytest.approx(drawn["best"] - guided["best"])
+    assert picture.read_text().startswith("<?xml")
+
+
+def test_without_an_oracle_it_says_what_is_needed(capfd):
+    assert main(["benchmark", "optimizers"]) == 2
+    assert "oracle" in capfd.readouterr().err
