@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.recipe.loading import load_experiment as load_recipe
     from nas.recipe.spaces import open_space
     from nas.runs.networks import load_architecture
+    from nas.runs.results import load_any as load_result
     from nas.runs.weights import load_network
     from nas.steps import train_network, train_supernet
     from nas.steps.find import find_networks
@@ -27,6 +28,7 @@ _WHERE = {
     "load": "nas.export:load",
     "load_architecture": "nas.runs.networks:load_architecture",
     "load_network": "nas.runs.weights:load_network",
+    "load_result": "nas.runs.results:load_any",
     "load_recipe": "nas.recipe.loading:load_experiment",
     "make_smaller": "nas.steps.smaller:make_smaller",
     "open_device": "lut:open_cost_model",
@@ -44,6 +46,7 @@ __all__ = [
     "load_architecture",
     "load_network",
     "load_recipe",
+    "load_result",
     "make_smaller",
     "open_device",
     "open_space",

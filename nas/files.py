@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,11 +50,28 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is missing, truncated or no JSON object.
     """
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(), parse_constant=_finite, parse_float=_finite)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON, truncated? ({error})") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(data).__name__}")
     return data
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def version() -> str:
+    """The installed version of this package, which every file says."""
+    try:
+        return metadata.version("netadapt")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -157,4 +157,4 @@ def _overhead(found: SearchSpace, iterations: int, seed: int) -> float:
     search = optimizer("mcd", problem, iterations=iterations)
     with tempfile.TemporaryDirectory() as folder:
         result = run_search(search, _Instant(), Path(folder))
-    return result.seconds["search"] / result.evaluations
+    return result.seconds["search"] / (result.evaluations or 1)

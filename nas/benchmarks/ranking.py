@@ -16,6 +16,7 @@ from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment, Named
 from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
+from nas.runs.folder import RunFolder
 from nas.runs.weights import load_supernet
 from nas.steps.network import train_network
 from nas.steps.supernet import train_supernet
@@ -120,7 +121,7 @@ def run(
                 named = PLAIN if label == "plain" else base.supernet.strategy
                 shortened_to = shortened(base, task, named, steps, base.supernet.lr, seed)
                 train_supernet(shortened_to, root / label, resume=True, reporter=reporter)
-                path = str(root / label / "supernet")
+                path = str(RunFolder(root / label).supernet.path)
             supernet = load_supernet(Path(path), expected=space, task=task)
             shared = scores(supernet, [*spread, *alike], task, base)
             rows[label] = {
@@ -180,6 +181,6 @@ def _alone(
     )
     experiment = base.model_copy(update={"train": train, "seed": seed})
     result = train_network(experiment, architecture, out, name=name, resume=True, reporter=reporter)
-    value = float(result["scores"]["holdout"]["value"])
+    value = result.scores["holdout"].value
     reporter.say(f"{name}: {value:.4f}")
     return value

@@ -12,6 +12,7 @@ from nas.benchmarks.supernet_quality import fixed_networks, synchronise
 from nas.progress import SILENT, Reporter
 from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
+from nas.runs.folder import RunFolder, default_out
 from nas.runs.weights import load_supernet
 from nas.steps.common import prepare
 from nas.steps.supernet import train_supernet
@@ -42,9 +43,9 @@ def run(
     task = open_task(base)
     space = base.search_space()
     if supernet is None:
-        out = Path("runs") / base.name
+        out = default_out(base.name)
         train_supernet(base, out, resume=True, reporter=reporter)
-        supernet = str(out / "supernet")
+        supernet = str(RunFolder(out).supernet.path)
     shared = load_supernet(Path(supernet), expected=space, task=task).to(device)
     fixed = fixed_networks(space, networks)
     rows: dict[int, dict[str, Any]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -24,9 +23,10 @@ from nas.progress import SILENT, Reporter
 from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
 from nas.runs import checkpoints as checkpoint
+from nas.runs.folder import StepFolder
+from nas.runs.results import load_any
 from nas.search.database import sqlite_url
 from nas.search.record import Record
-from nas.search.search import STUDY
 
 SETTINGS = {
     "threads": "1",
@@ -162,12 +162,13 @@ def _kill(arguments: Sequence[str], moment: float) -> bool:
 def _outcome(out: Path, step: str) -> dict[str, Any]:
     """What must be equal: weights and histories, or family and every trial's values."""
     folder, kind = STEPS[step]
-    result = json.loads((out / folder / "result.json").read_text())
+    at = StepFolder(out / folder)
+    result = load_any(at.result).to_dict()
     if kind:
-        stored = checkpoint.load(out / folder / "weights.safetensors", kind)
+        stored = checkpoint.load(at.weights, kind)
         weights = {name: t.numpy().tobytes() for name, t in stored.tensors.items()}
         return {"weights": weights, **{k: result[k] for k in ("scores", "history", "updates")}}
-    record = Record.open(sqlite_url(out / folder / STUDY), "main")
+    record = Record.open(sqlite_url(at.study), "main")
     slots = [
         (s.iteration, s.slot, s.choices, s.score, s.loss)
         for i in range(len(result["family"]) + 1)

@@ -17,6 +17,7 @@ from nas.recipe.experiment import Experiment, Named
 from nas.recipe.loading import load_experiment
 from nas.recipe.strategies import open_strategy
 from nas.recipe.tasks import open_task
+from nas.runs.folder import RunFolder
 from nas.runs.weights import load_supernet
 from nas.steps.common import prepare
 from nas.steps.supernet import train_supernet
@@ -158,7 +159,7 @@ def run(
                 experiment_of = shortened(base, task, named, count, lr, seed)
                 out = root / f"{label}-{seed}"
                 train_supernet(experiment_of, out, resume=True, reporter=reporter)
-                supernet = load_supernet(out / "supernet", expected=space)
+                supernet = load_supernet(RunFolder(out).supernet.path, expected=space)
                 per_seed.append(scores(supernet, fixed, task, base))
                 reporter.say(f"{label} seed {seed}: mean {statistics.mean(per_seed[-1]):.4f}")
             means = [statistics.mean(values) for values in per_seed]

@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from nas.progress import speaks
+from nas.tasks.score import Score
 
 QUIET_SECONDS = 20.0
 """Without a terminal there is no bar; a line at least this far apart takes its place."""
@@ -158,15 +159,6 @@ def count(value: float) -> str:
     return f"{value:g}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people: 3 min 12 s."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def score_text(score: Mapping[str, Any]) -> str:
-    """A score as it is stored, for people."""
-    return f"{score['value']:.4g} {score['unit']} {score['name']} ({score['split']})"
+def score_text(score: Score) -> str:
+    """A score, for people."""
+    return f"{score.value:.4g} {score.unit} {score.name} ({score.split})"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Group
 from rich.table import Table
 
 from nas.cli.options import Json, Out, Overrides, Seed
-from nas.cli.output import count, duration, output
+from nas.cli.output import count, output
+from nas.progress import duration
+from nas.runs.folder import RunFolder, default_out
+from nas.runs.results import QuickstartResult
 
 
 def quickstart(
@@ -24,24 +27,24 @@ def quickstart(
         from nas.steps.quickstart import quickstart as run
 
         result = run(task=task, overrides=overrides or [], seed=seed, out=out, reporter=printer)
-        printer.result(result, lambda: _summary(result))
+        folder = RunFolder(out or default_out(result.experiment))
+        data = {**result.to_dict(), "report": str(folder.report)}
+        printer.result(data, lambda: _summary(result, folder))
 
 
-def _summary(result: dict[str, Any]) -> Group:
-    table = Table(title=f"{result['experiment']}, test split", title_justify="left")
+def _summary(result: QuickstartResult, folder: RunFolder) -> Group:
+    table = Table(title=f"{result.experiment}, test split", title_justify="left")
     table.add_column("network")
     for name in ("score", "predicted", "measured", "MACs", "parameters"):
         table.add_column(name, justify="right")
-    for row in result["comparison"]:
-        score = row["score"]
+    for row in result.comparison:
         # a reference that needs no network has only a score
-        milliseconds = [row.get(f"latency_{kind}_ms") for kind in ("predicted", "measured")]
-        counts = [row.get(kind) for kind in ("macs", "params")]
+        milliseconds = (row.latency_predicted_ms, row.latency_measured_ms)
         table.add_row(
-            row["label"],
-            f"{score['value']:.4g} {score['unit']} {score['name']}",
+            row.label,
+            "" if row.score is None else f"{row.score.value:.4g} {row.score.unit} {row.score.name}",
             *("" if value is None else f"{value:.4f} ms" for value in milliseconds),
-            *("" if value is None else count(value) for value in counts),
+            *("" if value is None else count(value) for value in (row.macs, row.params)),
         )
-    times = ", ".join(f"{step} {duration(s)}" for step, s in result["seconds"].items())
-    return Group(table, f"time: {times}", f"report: {result['report']}")
+    times = ", ".join(f"{step} {duration(s)}" for step, s in result.seconds.items())
+    return Group(table, f"time: {times}", f"report: {folder.report}")

@@ -21,6 +21,7 @@ def report(
     """An HTML report of one run, or of several side by side; needs no network to be opened."""
     with output(json) as printer:
         from nas.report import write_report
+        from nas.runs.folder import RunFolder
 
-        path = write_report(runs, out or runs[0] / "report.html")
+        path = write_report(runs, out or RunFolder(runs[0]).report)
         printer.result({"schema": 1, "report": str(path)}, lambda: f"report: {path}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -21,8 +21,10 @@ from nas.cli.options import (
     TableFile,
     experiment_from,
 )
-from nas.cli.output import count, duration, facts, output, score_text
-from nas.runs.folder import default_out
+from nas.cli.output import count, facts, output, score_text
+from nas.progress import duration
+from nas.runs.folder import SEARCH, TRAINING, RunFolder, default_out
+from nas.runs.results import RunResult, SearchResult, SupernetResult, Trained, TrainResult
 from search_spaces import UserError
 
 SupernetPath = Annotated[
@@ -48,8 +50,8 @@ def train_supernet(
         recipe = experiment_from(experiment, overrides, data=data, seed=seed)
         from nas.steps import train_supernet as step
 
-        result = step(recipe, out or default_out(recipe), resume=resume, reporter=printer)
-        printer.result(result, lambda: _supernet(result))
+        result = step(recipe, out or default_out(recipe.name), resume=resume, reporter=printer)
+        printer.result(result.to_dict(), lambda: _supernet(result))
 
 
 def search(
@@ -132,13 +134,13 @@ def search(
 
         result = step(
             recipe,
-            out or default_out(recipe),
-            name=name or "main",
+            out or default_out(recipe.name),
+            name=name or SEARCH,
             supernet=supernet,
             resume=resume,
             reporter=printer,
         )
-        printer.result(result, lambda: family_table(result))
+        printer.result(result.to_dict(), lambda: family_table(result))
 
 
 def search_options(
@@ -199,8 +201,8 @@ def train(
     """Step 3: train one network until convergence and score it on the test split."""
     with output(json) as printer:
         recipe = experiment_from(experiment, overrides, data=data, seed=seed)
-        folder = out or default_out(recipe)
-        from nas.runs.networks import load_architecture
+        folder = out or default_out(recipe.name)
+        from nas.runs.networks import load_chosen
 
         path = architecture or _only_search(folder)
         if baseline is not None:
@@ -217,27 +219,29 @@ def train(
                 resume=resume,
                 reporter=printer,
             )
-            printer.result(result, lambda: _trained(result))
+            printer.result(result.to_dict(), lambda: _trained(result))
             return
-        found = load_architecture(path, member=member)
-        from nas.steps import train_network
+        found, role = load_chosen(path, member=member)
+        from nas.steps import Purpose, train_network
         from nas.steps.start import member_weights
 
         result = train_network(
             recipe,
             found,
             folder,
-            name=name or "discovered",
+            name=name or TRAINING,
+            purpose=None if role == "other" else Purpose(role),
             supernet=supernet or member_weights(path, found),
             resume=resume,
             reporter=printer,
         )
-        printer.result(result, lambda: _trained(result))
+        printer.result(result.to_dict(), lambda: _trained(result))
 
 
 def _only_search(folder: Path) -> Path:
-    main = folder / "search" / "main" / "result.json"
-    found = [main] if main.exists() else sorted(folder.glob("search/*/result.json"))
+    run = RunFolder(folder)
+    finished = [step.result for step in run.searches if step.result.is_file()]
+    found = [run.search().result] if run.search().result in finished else finished
     if len(found) == 1:
         return found[0]
     which = ", ".join(str(f) for f in found) if found else "no search is finished"
@@ -258,8 +262,8 @@ def run(
         recipe = experiment_from(experiment, overrides, data=data, seed=seed)
         from nas.steps import run as steps
 
-        result = steps(recipe, out or default_out(recipe), resume=resume, reporter=printer)
-        printer.result(result, lambda: _run(result))
+        result = steps(recipe, out or default_out(recipe.name), resume=resume, reporter=printer)
+        printer.result(result.to_dict(), lambda: _run(result))
 
 
 def evaluate(
@@ -300,56 +304,56 @@ def evaluate(
         from nas.steps import evaluate_network
 
         result = evaluate_network(recipe, network, split=split)
-        printer.result(result, lambda: facts(str(network), {"score": score_text(result["score"])}))
+        rows = {"score": score_text(result.score)}
+        printer.result(result.to_dict(), lambda: facts(str(network), rows))
 
 
 # tables for people ------------------------------------------------------------------------------
 
 
-def _supernet(result: dict[str, Any]) -> Table:
-    rows = {f"{name} (hold-out)": f"{score:.4g}" for name, score in result["scores"].items()}
+def _supernet(result: SupernetResult) -> Table:
+    scores = {
+        f"{name} (hold-out)": "–" if score is None else f"{score:.4g}"
+        for name, score in result.scores.items()
+    }
     return facts(
-        f"super-network of {result['space']}",
-        {**rows, "time": duration(result["seconds"]), **_speed(result)},
+        f"super-network of {result.space}",
+        {**scores, "time": duration(result.seconds), **_speed(result)},
     )
 
 
-def _speed(result: dict[str, Any]) -> dict[str, str]:
-    speed = result.get("images_per_second")
+def _speed(result: Trained) -> dict[str, str]:
+    speed = result.images_per_second
     return {"speed": f"{speed:.0f} images/s"} if speed else {}
 
 
-def _trained(result: dict[str, Any]) -> Table:
+def _trained(result: TrainResult) -> Table:
     return facts(
-        f"network {result['name']}",
+        f"network {result.name}",
         {
-            "score": score_text(result["score"]),
-            "MACs": count(result["macs"]),
-            "parameters": count(result["params"]),
-            "time": duration(result["seconds"]),
+            "score": score_text(result.score),
+            "MACs": count(result.macs or 0),
+            "parameters": count(result.params or 0),
+            "time": duration(result.seconds),
             **_speed(result),
         },
     )
 
 
-def family_table(result: dict[str, Any]) -> Table:
+def family_table(result: SearchResult) -> Table:
     """The winners of a search's iterations."""
-    table = Table(title=f"search {result.get('name', '')}", title_justify="left")
+    table = Table(title=f"search {result.name}", title_justify="left")
     table.add_column("iteration", justify="right")
     table.add_column("score", justify="right")
-    family = result["family"]
-    names = list(family[0]["metrics"]) if family else []
-    for name in names:
+    for name in result.metrics:
         table.add_column(name, justify="right")
-    for i, entry in enumerate(family):
-        score = entry["score"]
-        value = score["value"] if isinstance(score, dict) else score
-        costs = [entry["metrics"][name] for name in names]
+    for member in result.family:
+        costs = [member.metrics[name] for name in result.metrics]
         cells = [count(c) if c >= 1000 else f"{c:.4g}" for c in costs]
-        table.add_row(str(entry.get("iteration", i)), f"{value:.4g}", *cells)
+        table.add_row(str(member.iteration), f"{member.score.value:.4g}", *cells)
     return table
 
 
-def _run(result: dict[str, Any]) -> Table:
-    rows = {f"{step} time": duration(s) for step, s in result["seconds"].items()}
-    return facts(result["experiment"], {"score": score_text(result["score"]), **rows})
+def _run(result: RunResult) -> Table:
+    rows = {f"{step} time": duration(s) for step, s in result.seconds.items()}
+    return facts(result.experiment, {"score": score_text(result.score), **rows})

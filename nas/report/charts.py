@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from nas.report.data import STEPS, UNITS, Compared, Run, Score
-from nas.report.svg import Axes, Drawing, duration, milliseconds, number, signed
+from nas.progress import duration
+from nas.report.data import STEPS, UNITS, Run
+from nas.report.svg import Axes, Drawing, milliseconds, number, signed
+from nas.runs.results import Compared
+from nas.tasks.score import Score
 
 Figure = Literal["score", "beside"]
 """Which figure of a network a curve shows."""
@@ -103,7 +106,7 @@ def tradeoff_svg(
     for row, value, s in sorted(marks, key=lambda mark: -axes.y(mark[2].value), reverse=True):
         tip = f"{row.label}: {s.text} at {_value(metric, value)}"
         x, y = axes.x(value * factor), axes.y(s.value)
-        drawing.marker(SHAPES[row.role], x, y, 6.5, f"network {row.role}", tip=tip)
+        drawing.marker(SHAPES[row.mark], x, y, 6.5, f"network {row.mark}", tip=tip)
         if named:
             anchor, side = ("end", -12) if x > width - 170 else ("start", 12)
             # names that would lie on one another move down
@@ -170,7 +173,7 @@ def _by_unit(row: Compared, units: Sequence[str]) -> dict[str, dict[str, float]]
         unit = max(owner, key=len, default=layer.name)
         kinds = totals.setdefault(unit, {})
         kind = kind_of(layer.name, layer.type)
-        kinds[kind] = kinds.get(kind, 0.0) + layer.milliseconds
+        kinds[kind] = kinds.get(kind, 0.0) + layer.latency_ms
     return totals
 
 
@@ -246,5 +249,5 @@ def accuracy_svg(runs: Sequence[Run]) -> str | None:
             f"measured {milliseconds(measured)} ({signed(100 * error)} %)"
         )
         x, y = axes.x(factor * measured), axes.y(factor * predicted)
-        drawing.marker(SHAPES[row.role], x, y, 6.5, f"network {row.role}", tip=tip)
+        drawing.marker(SHAPES[row.mark], x, y, 6.5, f"network {row.mark}", tip=tip)
     return str(drawing)

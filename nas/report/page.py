@@ -8,6 +8,8 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from nas.files import write_text
+from nas.progress import duration
 from nas.report.architecture import architecture_svg, removed
 from nas.report.charts import (
     KINDS,
@@ -18,8 +20,9 @@ from nas.report.charts import (
     steps_svg,
     tradeoff_svg,
 )
-from nas.report.data import STEPS, Compared, Run, load_run
-from nas.report.svg import duration, milliseconds, number, signed
+from nas.report.data import STEPS, Run, load_run
+from nas.report.svg import milliseconds, number, signed
+from nas.runs.results import Compared
 from search_spaces import Architecture, UserError
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -41,11 +44,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     """
     if not runs:
         raise UserError("a report needs at least one run folder, e.g. runs/quickstart")
-    page = render([load_run(path) for path in runs])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".tmp")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(out)
+    write_text(out, render([load_run(path) for path in runs]))
     return out
 
 
@@ -162,7 +161,7 @@ def _table_row(row: Compared, largest: Compared | None) -> str:
         value = getattr(row, name)
         text = "" if value is None else (milliseconds if "_ms" in name else number)(value)
         cells.append(cell(value, text, getattr(compare, name, None)))
-    return f'<tr class="{row.role}">{"".join(cells)}</tr>'
+    return f'<tr class="{row.mark}">{"".join(cells)}</tr>'
 
 
 def _key(items: Iterable[tuple[str, str]]) -> str:
@@ -186,7 +185,7 @@ ROLE_KEYS = {
 
 
 def _role_keys(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    present = {row.role for run in runs for row in run.compared}
+    present = {row.mark for run in runs for row in run.compared}
     return [key for role, key in ROLE_KEYS.items() if role in present]
 
 
@@ -291,7 +290,7 @@ def _layers(run: Run, *, several: bool) -> str:
     keys.append((_swatch("ghost"), "largest network"))
     lines = "".join(
         f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.type)}</td>"
-        f"<td>{escape(milliseconds(layer.milliseconds))}</td></tr>"
+        f"<td>{escape(milliseconds(layer.latency_ms))}</td></tr>"
         for layer in row.layers
     )
     table = (
@@ -335,9 +334,7 @@ def _accuracy(runs: Sequence[Run]) -> str:
 def _facts(run: Run, *, several: bool) -> str:
     facts = dict(run.facts)
     for search in run.searches:
-        budgets = [
-            f"{metric_name(name)} ≤ {number(value)}" for name, value in search.budgets.items()
-        ]
+        budgets = [f"{metric_name(name)} ≤ {number(b.value)}" for name, b in search.budgets.items()]
         if budgets:
             facts[f"budget of {search.name}"] = ", ".join(budgets)
         if search.family:

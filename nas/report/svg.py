@@ -150,15 +150,6 @@ def milliseconds(value: float) -> str:
     return f"{value * 1000:.3g} µs" if value < 0.1 else f"{value:.3g} ms"
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, as a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
-
-
 def signed(value: float) -> str:
     """A difference with its sign and one decimal."""
     return f"{value:+.1f}".replace("-", "−")

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nas.files import read_json
 from nas.recipe.loading import load_experiment, recipes
 from nas.recipe.spaces import open_space
+from nas.runs.folder import RunFolder, StepFolder
+from nas.runs.results import (
+    QuickstartResult,
+    Role,
+    RunResult,
+    SearchResult,
+    SupernetResult,
+    TrainResult,
+    load_any,
+    load_result,
+)
+from nas.runs.results.fields import checked_architecture
 from search_spaces import (
     Architecture,
     Network,
@@ -95,51 +106,76 @@ def load_architecture(path: Path, *, member: int | None = None) -> Architecture:
     Raises:
         UserError: none is there, or the family has no such member.
     """
+    return load_chosen(path, member=member)[0]
+
+
+def load_chosen(path: Path, *, member: int | None = None) -> tuple[Architecture, Role]:
+    """An architecture as `load_architecture` finds it, and what it is where it comes from."""
     if path.is_dir():
-        path = _result_file(path)
+        path = _architecture_in(path)
     data = read_json(path)
+    if "choices" in data and member is None:
+        try:
+            return checked_architecture(data), "other"
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+    result = load_any(path) if "choices" not in data else None
+    if isinstance(result, SearchResult):
+        return _of_family(path, result, member)
     if member is not None:
-        family = data.get("family")
-        if not isinstance(family, list):
-            raise UserError(f"{path}: --member {member}: this file holds no family")
-        if not 0 <= member < len(family):
-            raise UserError(f"{path}: --member {member}: the family has 0 to {len(family) - 1}")
-        found = family[member]
-    elif "family" in data:
-        best = data.get("best")
-        if best is None and data.get("stopped"):
-            raise UserError(
-                f"{path}: the search ended before every budget was met ({data['stopped']}); "
-                "raise the budget, or take a member of the family by --member K"
-            )
-        found = data["family"][best] if isinstance(best, int) else best
-    else:
-        found = data
-    if isinstance(found, Mapping) and "architecture" in found:
-        found = found["architecture"]
-    if not isinstance(found, Mapping):
-        raise UserError(f"{path}: holds no architecture")
-    try:
-        return Architecture.from_dict(found)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: --member {member}: this file holds no family")
+    if isinstance(result, TrainResult):
+        return result.architecture, result.role
+    if isinstance(result, RunResult):
+        return result.architecture, "discovered"
+    raise UserError(f"{path}: holds no architecture")
 
 
-def _result_file(folder: Path) -> Path:
-    own = folder / "result.json"
-    if own.is_file():
-        data = read_json(own)
-        if "family" in data or "architecture" in data:
-            return own
-    if (folder / "architecture.json").is_file():
-        return folder / "architecture.json"
-    for pattern in ("train/*/result.json", "search/*/result.json"):
-        found = sorted(folder.glob(pattern))
+def role_of(architecture: Architecture, run: RunFolder) -> Role:
+    """What an architecture is to the searches of a run; the largest of its space is that anywhere.
+
+    Raises:
+        UserError: a result in the run is broken, or the space has changed.
+    """
+    searches = [load_result(s.result, SearchResult) for s in run.searches if s.result.is_file()]
+    for search in searches:
+        if search.best is not None and search.best.architecture == architecture:
+            return search.role
+    if architecture == space_of(architecture).largest():
+        return "largest"
+    family = (member.architecture for search in searches for member in search.family)
+    return "member" if architecture in family else "other"
+
+
+def _of_family(path: Path, result: SearchResult, member: int | None) -> tuple[Architecture, Role]:
+    if member is None:
+        if result.best is not None:
+            return result.best.architecture, result.role
+        raise UserError(
+            f"{path}: the search ended before every budget was met ({result.stopped}); "
+            "raise the budget, or take a member of the family by --member K"
+        )
+    if not 0 <= member < len(result.family):
+        raise UserError(f"{path}: --member {member}: the family has 0 to {len(result.family) - 1}")
+    return result.family[member].architecture, "member"
+
+
+def _architecture_in(folder: Path) -> Path:
+    """The file of a folder that says which network it is about."""
+    run, own = RunFolder(folder), StepFolder(folder)
+    if own.result.is_file() and not isinstance(
+        load_any(own.result), QuickstartResult | SupernetResult
+    ):
+        return own.result
+    if own.architecture.is_file():
+        return own.architecture
+    for steps in (run.trainings, run.searches):
+        found = [step for step in steps if step.result.is_file()]
         if len(found) > 1:
-            names = ", ".join(str(f.parent) for f in found)
+            names = ", ".join(str(step.path) for step in found)
             raise UserError(f"{folder}: holds several results; name one: {names}")
         if found:
-            return found[0]
+            return found[0].result
     raise UserError(f"{folder}: no architecture in here yet (no result of a search or training)")
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nas.files import read_json
 from nas.runs.checkpoints import Checkpoint, load, load_module, save
-from nas.runs.folder import RESULT
+from nas.runs.folder import RunFolder, StepFolder, step_folder
+from nas.runs.results import Encoder, SupernetResult, TrainResult, load_any
 from nas.tasks.base import Task
 from search_spaces import Architecture, SearchSpace, UserError, space, space_of
 from supernet import CompactNetwork, Supernet
-
-WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -164,25 +162,6 @@ def load_network(path: Path, *, task: Task | None = None) -> TrainedNetwork:
     return TrainedNetwork(module.eval(), architecture, preparation)
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """A trained network whose layers another one starts from.
-
-    ``seconds`` is what its own training took, None where no result beside it says so; ``layers``
-    of the ``of`` layers with weights were taken over.
-    """
-
-    path: Path
-    task: str
-    layers: int
-    of: int
-    seconds: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {**asdict(self), "path": str(self.path)}
-
-
 def start_encoder(module: Supernet, path: Path, *, task: Task | None = None) -> Encoder:
     """Copy every layer that a trained network of this project shares by name, in place.
 
@@ -219,13 +198,17 @@ def start_encoder(module: Supernet, path: Path, *, task: Task | None = None) -> 
     with torch.no_grad():
         for name in (name for names in shared for name in names):
             own[name].copy_(stored.tensors[name][tuple(map(slice, own[name].shape))])
-    result = file.with_name(RESULT)
-    seconds = None
-    if result.is_file():
-        told = read_json(result)
-        before = (told.get("encoder") or {}).get("seconds") or 0.0
-        seconds = float(told["seconds"]) + before
-    return Encoder(path, preparation.task, len(shared), len(layers), seconds)
+    return Encoder(str(path), preparation.task, len(shared), len(layers), _training_seconds(file))
+
+
+def _training_seconds(weights: Path) -> float | None:
+    """What a training took, with that of the encoder it started from; None where nobody says."""
+    result = step_folder(weights).result
+    told = load_any(result) if result.is_file() else None
+    if not isinstance(told, SupernetResult | TrainResult):
+        return None
+    before = told.encoder.seconds if told.encoder is not None else None
+    return told.seconds + (before or 0.0)
 
 
 def _contains(given: Tensor, wanted: Tensor) -> bool:
@@ -243,12 +226,13 @@ def weights_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    if (path / WEIGHTS).is_file():
-        return path / WEIGHTS
-    found = sorted(path.glob(f"train/*/{WEIGHTS}"))
+    own = StepFolder(path).weights
+    if own.is_file():
+        return own
+    found = [step for step in RunFolder(path).trainings if step.weights.is_file()]
     if len(found) == 1:
-        return found[0]
+        return found[0].weights
     if found:
-        names = ", ".join(str(f.parent) for f in found)
+        names = ", ".join(str(step.path) for step in found)
         raise UserError(f"{path}: holds several networks; name one: {names}")
-    raise UserError(f"{path}: no {WEIGHTS} in here; is the training finished?")
+    raise UserError(f"{path}: no {own.name} in here; is the training finished?")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nas.runs.results import SearchResult
 from nas.search.evaluators import CandidateFailed, Evaluation, Evaluator
-from nas.search.result import SearchResult
 from nas.search.search import join_search, run_search
 from nas.search.worker import Closed
 

@@ -10,20 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nas.metrics.budgets import show
+from nas.files import version
 from nas.optimizers.base import Optimizer
-from nas.progress import SILENT, Bar, Reporter
+from nas.progress import SILENT, Reporter
+from nas.runs.folder import StepFolder
+from nas.runs.results import SearchResult
 from nas.search.database import sqlite_url
 from nas.search.evaluators.base import Evaluator
-from nas.search.record import Direction, Record, Slot
-from nas.search.result import SearchResult, score_of, tables_of, version
+from nas.search.record import Direction, Record
 from nas.search.worker import Closed, OnIteration, Worker
 from nas.training.interrupt import Stopped, stop_on_signal
 from nas.urls import shown
 from search_spaces import UserError
-
-STUDY = "study.db"
-"""The SQLite file of a search's folder, where no other database is given."""
 
 
 def run_search(
@@ -34,6 +32,7 @@ def run_search(
     name: str = "search",
     storage: str | None = None,
     experiment: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
     resume: bool = False,
     workers: int = 1,
     worker_command: Sequence[str] = (),
@@ -52,6 +51,7 @@ def run_search(
         name: of the study.
         storage: URL of the study's database; default an SQLite file in ``folder``.
         experiment: stored with the study, for workers that join with nothing but its URL.
+        facts: fields of the result that every result has: task, threads.
         resume: go on with what the study holds.
         workers: processes that evaluate, this one included.
         worker_command: starts one more worker; ``--study URL`` is appended.
@@ -65,58 +65,24 @@ def run_search(
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    folder.mkdir(parents=True, exist_ok=True)
-    url = storage or sqlite_url(folder / STUDY)
-    record = _open(url, name, optimizer, evaluator, experiment, resume=resume)
-    started = time.perf_counter()
-    problem = optimizer.problem
-    counts = {"evaluations": 0, "failures": 0}
-    spent = {"evaluation": 0.0}
-    beside: dict[int, Mapping[str, Any]] = {}
+    from nas.search.journal import Journal
 
+    folder.mkdir(parents=True, exist_ok=True)
+    files = StepFolder(folder)
+    url = storage or sqlite_url(files.study)
+    record = _open(url, name, optimizer, evaluator, experiment, resume=resume)
+    before = _seconds(record)
+    started = time.perf_counter()
     with (
         SummaryWriter(str(folder), purge_step=0) as events,
         stop_on_signal() as signals,
-        _others(workers - 1, worker_command, url, name, folder),
+        _others(workers - 1, worker_command, url, name, files),
         reporter.work(f"search {name}", 1.0) as bar,
     ):
-        progress = _Progress(bar)
-
-        def evaluated(slot: Slot) -> None:
-            share = 1 / len(optimizer.ask())
-            progress.to(progress.done + share / (optimizer.iterations + 1))
+        journal = Journal(optimizer, evaluator, events, bar, reporter)
 
         def closed(iteration: Closed) -> None:
-            failed = [slot for slot in iteration.slots if slot.score is None]
-            counts["failures"] += len(failed)
-            counts["evaluations"] += len(iteration.slots) - len(failed)
-            spent["evaluation"] += iteration.seconds
-            for slot in failed:
-                if not iteration.known:
-                    reporter.warn(
-                        f"iteration {slot.iteration}, slot {slot.slot}: dropped ({slot.error})"
-                    )
-            winner = iteration.winner
-            if winner is not None:
-                at = winner.iteration
-                second = next(s.beside for s in iteration.slots if s.slot == winner.slot)
-                if second is not None:
-                    beside[at] = second
-                    events.add_scalar("search/beside", second["value"], at)
-                scores = [slot.score for slot in iteration.slots if slot.score is not None]
-                events.add_scalar("search/score", winner.score, at)
-                events.add_scalar("search/loss", winner.loss, at)
-                events.add_scalar("search/mean_score", sum(scores) / len(scores), at)
-                events.add_scalar("search/failures", len(failed), at)
-                events.add_scalar("search/evaluation_seconds", iteration.seconds, at)
-                for metric in problem.metrics:
-                    events.add_scalar(f"search/{metric.name}", winner.metrics[metric.name], at)
-                metric = problem.metrics[0]
-                bar.note(
-                    f"iteration {at}: {evaluator.score_name} {winner.score:.4g}, "
-                    f"{metric.name} {show(metric, winner.metrics[metric.name])}"
-                )
-            progress.to((iteration.iteration + 1) / (optimizer.iterations + 1))
+            journal.closed(iteration)
             on_iteration(iteration)
 
         worker = Worker(
@@ -124,43 +90,19 @@ def run_search(
             optimizer,
             evaluator,
             on_iteration=closed,
-            on_candidate=evaluated,
+            on_candidate=journal.evaluated,
             stop=lambda: signals.signum is not None,
         )
-        before = _seconds(record)
         finished = worker.run()
         wall = time.perf_counter() - started
-        progress.to(1.0 if finished else progress.done)
         record.set_attributes({"seconds": before + wall})
         if not finished:
             assert signals.signum is not None
             raise Stopped(signals.signum, f"the study is at {shown(url)}")
-        result = SearchResult(
-            name=name,
-            optimizer=optimizer.name,
-            settings=optimizer.settings(),
-            space_fingerprint=problem.space.fingerprint,
-            score=score_of(evaluator),
-            budgets={
-                m.name: {"value": float(problem.budgets[m.name]), "unit": m.unit}
-                for m in problem.metrics
-            },
-            tables=tables_of(optimizer),
-            family=list(optimizer.family),
-            beside=beside,
-            best=optimizer.best(),
-            stopped=optimizer.stopped,
-            evaluations=counts["evaluations"],
-            failures=counts["failures"],
-            seconds={
-                "search": before + wall,
-                "evaluation": spent["evaluation"],
-                "overhead": max(0.0, wall - worker.evaluating),
-            },
-            seed=problem.seed,
-            folder=folder,
-        )
-        result.write()
+        journal.ended()
+        seconds = {"search": before + wall, "overhead": max(0.0, wall - worker.evaluating)}
+        result = journal.result(name, seconds, facts or {})
+        result.write(files.result)
     return result
 
 
@@ -277,28 +219,14 @@ def _seconds(record: Record) -> float:
     return float(record.attributes().get("seconds", 0.0))
 
 
-class _Progress:
-    """A bar that is told how much is done in all; a descent may end before its last iteration."""
-
-    def __init__(self, bar: Bar) -> None:
-        self._bar = bar
-        self.done = 0.0
-
-    def to(self, done: float) -> None:
-        """So large a part of the search is done."""
-        if done > self.done:
-            self._bar.advance(min(1.0, done) - self.done)
-            self.done = min(1.0, done)
-
-
 @contextmanager
 def _others(
-    count: int, command: Sequence[str], url: str, name: str, folder: Path
+    count: int, command: Sequence[str], url: str, name: str, folder: StepFolder
 ) -> Iterator[None]:
     """Further workers of this machine, for as long as the search goes on."""
     if count > 0 and not command:
         raise UserError(f"workers = {count + 1} needs a command that starts a worker")
-    logs = [(folder / f"worker-{i + 1}.log").open("w") for i in range(count)]
+    logs = [folder.log(i + 1).open("w") for i in range(count)]
     arguments = [*command, "--study", url, "--name", name]
     # each takes the next accelerator of this machine, as a rank of a training does
     processes = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lut.devices.host import HostDevice
 from lut.validate import relative
@@ -13,10 +12,11 @@ from nas.metrics import AdditiveMetric, Metric
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment
 from nas.recipe.loading import load_experiment, with_overrides
-from nas.runs.folder import stored_config
+from nas.runs.folder import RunFolder, stored_config
 from nas.runs.networks import load_architecture
+from nas.runs.results import TrainResult
 from nas.steps.matching import BASELINES, Cost, baseline, without_bypass
-from nas.steps.network import train_network
+from nas.steps.network import Purpose, train_network
 from nas.steps.problem import problem_of
 from nas.steps.start import member_weights
 from search_spaces import Architecture, Network, space_of, unknown
@@ -33,7 +33,7 @@ def train_baseline(
     supernet: Path | None = None,
     resume: bool = False,
     reporter: Reporter = SILENT,
-) -> dict[str, Any]:
+) -> TrainResult:
     """Train a baseline that costs what a search's network costs into ``out/train/<name>``.
 
     Args:
@@ -101,7 +101,7 @@ def choose_baseline(
         return priced.describe(priced.architecture(architecture.choices))
 
     wanted = metric.of(network(found))
-    stored = out / "train" / (name or kind) / "architecture.json"
+    stored = RunFolder(out).training(name or kind).architecture
     if resume and stored.exists():
         architecture = load_architecture(stored)
     else:
@@ -126,23 +126,26 @@ def train_chosen(
     supernet: Path | None = None,
     resume: bool = False,
     reporter: Reporter = SILENT,
-) -> dict[str, Any]:
+) -> TrainResult:
     """The second half of `train_baseline`. Arguments and errors as there."""
-    weights = BASELINES[chosen.kind][0]
-    if weights == "inherited" and supernet is None:
+    kind = BASELINES[chosen.kind]
+    if kind.weights == "inherited" and supernet is None:
         # iteration 0 of a search by fine-tuning is the network that it started from
         supernet = member_weights(chosen.searched, space_of(chosen.beside).largest())
-    facts = {"kind": chosen.kind, "of": str(chosen.searched), "metric": chosen.metric}
-    latency = chosen.metric.startswith("latency")
+    purpose = Purpose(
+        kind.role,
+        baseline={"kind": chosen.kind, "of": str(chosen.searched), "metric": chosen.metric},
+        latency_predicted_ms=chosen.cost if chosen.metric.startswith("latency") else None,
+    )
     return train_network(
-        with_overrides(experiment, [f"train.weights={weights}"]),
+        with_overrides(experiment, [f"train.weights={kind.weights}"]),
         chosen.architecture,
         out,
         name=name or chosen.kind,
+        purpose=purpose,
         supernet=supernet,
         resume=resume,
         reporter=reporter,
-        beside={"baseline": facts} | ({"latency_predicted_ms": chosen.cost} if latency else {}),
     )
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from nas.files import write_json
+from nas.files import version
 from nas.progress import Reporter
 from nas.recipe.experiment import Experiment
-from nas.runs.folder import RESULT, RESULT_SCHEMA
-from nas.runs.weights import Encoder
+from nas.runs.results import Encoder, Trained
 from nas.tasks.base import Task
 from nas.training.device import peak_memory
 from nas.training.distributed import Ranks, joined, local_rank
@@ -62,25 +57,21 @@ def check_input(experiment: Experiment, space: SearchSpace) -> None:
             )
 
 
-def facts(experiment: Experiment, task: Task, step: str, device: torch.device) -> dict[str, Any]:
-    """What every result says about where it comes from."""
+def facts(experiment: Experiment, task: Task, device: torch.device) -> dict[str, Any]:
+    """What the result of a training says about where it comes from: fields of `Trained`."""
     return {
-        "schema": RESULT_SCHEMA,
-        "step": step,
         "experiment": experiment.name,
         "task": task.name,
         "data": task.describe(),
         "seed": experiment.seed,
         "threads": torch.get_num_threads(),
         "accelerator": device.type,
-        "version": own_version(),
         "torch": torch.__version__,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def cost(trainer: Trainer) -> dict[str, Any]:
-    """What a training took, over all its devices; ``memory_bytes`` is one device's."""
+    """What a training took: fields of `Trained`."""
     state, devices = trainer.state, trainer.ranks.count
     seconds = state.seconds
     return {
@@ -105,7 +96,7 @@ def ranks_of(
         UserError: they are not, or one of them has ended.
     """
     with joined(device) as ranks:
-        ranks.same({**experiment.to_dict(), "resume": resume, "version": own_version(), **further})
+        ranks.same({**experiment.to_dict(), "resume": resume, "version": version(), **further})
         yield ranks
 
 
@@ -131,39 +122,9 @@ def say_encoder(encoder: Encoder, reporter: Reporter) -> None:
         reporter.warn(f"{encoder.path}: no result.json beside it, so its time is not counted")
 
 
-def encoder_seconds(*results: Mapping[str, Any]) -> dict[str, float]:
+def encoder_seconds(*results: Trained | None) -> dict[str, float]:
     """The step ``encoder`` of a run: what the trainings before it took, each counted once."""
-    found = {e["path"]: e["seconds"] for r in results if (e := r.get("encoder")) is not None}
+    encoders = [result.encoder for result in results if result is not None]
+    found = {encoder.path: encoder.seconds for encoder in encoders if encoder is not None}
     known = [seconds for seconds in found.values() if seconds is not None]
     return {"encoder": sum(known)} if known else {}
-
-
-def own_version() -> str:
-    """The version of this package."""
-    try:
-        return version("netadapt")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def finish(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """Write the result; what is returned is what a reader of the file gets."""
-    cleaned: dict[str, Any] = clean(result)
-    write_json(folder / RESULT, cleaned)
-    return cleaned
-
-
-def finite(value: float) -> float | None:
-    """None in place of what JSON has no word for."""
-    return value if math.isfinite(value) else None
-
-
-def clean(value: Any) -> Any:
-    """JSON has no NaN: what is not finite becomes null."""
-    if isinstance(value, float):
-        return finite(value)
-    if isinstance(value, Mapping):
-        return {str(k): clean(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(v) for v in value]
-    return value

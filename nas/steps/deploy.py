@@ -7,6 +7,7 @@ from typing import Any
 
 from nas.export import ImageMetadata
 from nas.export import export as write
+from nas.runs.folder import step_folder
 from nas.runs.weights import TrainedNetwork, load_network
 
 
@@ -29,10 +30,9 @@ def export_network(path: Path, *, format: str, out: Path | None = None) -> dict[
         UserError: no trained network there, unknown format.
     """
     trained = load_network(path)
-    folder = path if path.is_dir() else path.parent
     written = write(
         trained.module,
-        out or folder / "network",
+        out or step_folder(path).exported,
         format=format,
         metadata=metadata_of(trained),
         architecture=trained.architecture,

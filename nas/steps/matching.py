@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
+from nas.runs.results import Role
 from search_spaces import Architecture, SearchSpace, names, space, unknown
 
 Kernel = Literal["largest", "smallest"]
@@ -12,12 +14,22 @@ Kernel = Literal["largest", "smallest"]
 STEPS = 200
 """So many shares of the largest width are tried."""
 
-BASELINES: dict[str, tuple[Literal["scratch", "inherited"], Kernel]] = {
-    "scaled": ("scratch", "largest"),
-    "scaled-smallest-kernels": ("scratch", "smallest"),
-    "pruned": ("inherited", "largest"),
+
+@dataclass(frozen=True)
+class Baseline:
+    """Where the weights of a baseline come from, its kernels, and its role in a comparison."""
+
+    weights: Literal["scratch", "inherited"]
+    kernel: Kernel
+    role: Role
+
+
+BASELINES = {
+    "scaled": Baseline("scratch", "largest", "scaled"),
+    "scaled-smallest-kernels": Baseline("scratch", "smallest", "scaled"),
+    "pruned": Baseline("inherited", "largest", "pruned"),
 }
-"""Name → where its weights come from, and its kernels. ``scaled`` is the width multiplier trained
+"""By name. ``scaled`` is the width multiplier trained
 from scratch; ``pruned`` loses the same share of every group of channels of the trained network,
 those of the smallest L2 norm."""
 
@@ -44,10 +56,10 @@ def baseline(
     """
     if name not in BASELINES:
         raise unknown("baseline", name, BASELINES)
-    weights, kernel = BASELINES[name]
-    if weights == "inherited":
-        return closest(_shares(searched, kernel), cost, wanted, measured)
-    return closest(_multiplied(searched, kernel), cost, wanted, measured)
+    kind = BASELINES[name]
+    if kind.weights == "inherited":
+        return closest(_shares(searched, kind.kernel), cost, wanted, measured)
+    return closest(_multiplied(searched, kind.kernel), cost, wanted, measured)
 
 
 def closest(

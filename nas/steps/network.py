@@ -3,51 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from nas.files import read_json, replacing, write_json
+from nas.files import replacing, write_json
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment
 from nas.recipe.tasks import open_task
-from nas.runs.folder import RESULT, RESULT_SCHEMA, claim
+from nas.runs.folder import TRAINING, RunFolder, StepFolder, claim
+from nas.runs.networks import role_of
+from nas.runs.results import Encoder, EvaluateResult, Reference, Role, TrainResult
 from nas.runs.weights import (
-    WEIGHTS,
-    Encoder,
     Preparation,
     load_network,
     save_network,
     start_encoder,
 )
-from nas.steps.common import (
-    check_input,
-    clean,
-    cost,
-    facts,
-    finish,
-    finite,
-    prepare,
-    ranks_of,
-    say_encoder,
-    skipped_images,
-    start_outputs,
-)
+from nas.steps.common import check_input, prepare, say_encoder, start_outputs
+from nas.steps.fit import Job, fit, step
 from nas.steps.start import inherited, start_of
-from nas.steps.teacher import with_teacher
 from nas.tasks.base import Evaluation, Task
-from nas.training.distributed import Ranks
 from nas.training.evaluation import evaluate
-from nas.training.loop import Trainer, single_pass
 from search_spaces import Architecture, UserError, space_of, unknown
 from supernet import CompactNetwork, Supernet, extract, recalibrate
 
 EXAMPLES = 4
 """Images that are drawn after a training."""
 
-EXAMPLES_FILE = "examples.png"
+
+@dataclass(frozen=True)
+class Purpose:
+    """Why a network is trained, which its result then says.
+
+    ``baseline`` and ``latency_predicted_ms`` as in `TrainResult`.
+    """
+
+    role: Role
+    baseline: Mapping[str, str] | None = None
+    latency_predicted_ms: float | None = None
 
 
 def train_network(
@@ -55,12 +52,12 @@ def train_network(
     architecture: Architecture,
     out: Path,
     *,
-    name: str = "discovered",
+    name: str = TRAINING,
+    purpose: Purpose | None = None,
     supernet: Path | None = None,
     resume: bool = False,
     reporter: Reporter = SILENT,
-    beside: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> TrainResult:
     """Step 3: train one network into ``out/train/<name>`` and score it on the test split.
 
     Args:
@@ -68,127 +65,96 @@ def train_network(
         architecture: of any space whose input and outputs fit the task.
         out: the run folder.
         name: of the folder.
+        purpose: what the network is in a comparison; by default what it is to the run's searches.
         supernet: whose weights are inherited where the recipe says so: a super-network, or a
             trained network that is cut to this one; by default that of `start_of`.
         resume: go on with what is there.
         reporter: shows progress.
-        beside: further fields of its result.
 
     Raises:
         UserError: as `train_supernet`; the folder was used for another architecture.
         Stopped: a signal came, the checkpoint is written.
     """
-    folder = out / "train" / name
-    space = space_of(architecture)
-    check_input(experiment, space)
-    device = prepare(experiment)
+    folder = RunFolder(out).training(name)
+    check_input(experiment, space_of(architecture))
 
     def claimed() -> bool:
         _refuse_other_architecture(folder, architecture)
         finished = claim(folder, experiment, ("train",), resume=resume)
         if not finished:
-            write_json(folder / "architecture.json", architecture.to_dict())
+            write_json(folder.architecture, architecture.to_dict())
         return finished
 
-    with ranks_of(experiment, device, resume=resume, architecture=architecture.to_dict()) as ranks:
-        if ranks.on_first(claimed):
-            result: dict[str, Any] = ranks.on_first(lambda: read_json(folder / RESULT))
-        else:
-            shared = None
-            if experiment.train.weights == "inherited":
-                shared = ranks.everywhere(lambda: start_of(experiment, supernet, out))
-            result = _train(
-                experiment,
-                architecture,
-                folder,
-                shared,
-                device,
-                ranks,
-                resume,
-                reporter,
-                beside or {},
-            )
-    return result
+    def train(job: Job) -> TrainResult:
+        start = None
+        if experiment.train.weights == "inherited":
+            start = job.ranks.everywhere(lambda: start_of(experiment, supernet, out))
+        known = purpose or Purpose(role_of(architecture, RunFolder(out)))
+        return _train(job, architecture, start, known)
+
+    return step(
+        experiment,
+        experiment.train,
+        folder,
+        TrainResult,
+        train,
+        claimed=claimed,
+        resume=resume,
+        reporter=reporter,
+        architecture=architecture.to_dict(),
+    )
 
 
 def _train(
-    experiment: Experiment,
-    architecture: Architecture,
-    folder: Path,
-    supernet: Path | None,
-    device: torch.device,
-    ranks: Ranks,
-    resume: bool,
-    reporter: Reporter,
-    beside: Mapping[str, Any],
-) -> dict[str, Any]:
-    settings = experiment.train
+    job: Job, architecture: Architecture, start: Path | None, purpose: Purpose
+) -> TrainResult:
+    settings, task = job.experiment.train, job.task
     network = space_of(architecture).describe(architecture)
-    task = ranks.everywhere(lambda: open_task(experiment))
-    torch.manual_seed(experiment.seed)
-    module, encoder = ranks.everywhere(
-        lambda: _start(experiment, architecture, task, supernet, reporter)
+    module, encoder = job.ranks.everywhere(
+        lambda: _start(job.experiment, architecture, task, start, job.reporter)
     )
-    batch_size = experiment.search.batch_size
+    batch_size = job.experiment.search.batch_size
 
     def probe(trained: nn.Module) -> Mapping[str, Evaluation]:
         return {"network": evaluate(trained, task, task.holdout, batch_size=batch_size)}
 
-    trainer = Trainer(
-        module,
-        task,
-        settings,
-        folder,
-        seed=experiment.seed,
-        passes=ranks.everywhere(
-            lambda: with_teacher(single_pass, experiment, settings, task.labels, device)
-        ),
-        probe=probe,
-        probe_epochs=settings.validate_epochs or settings.epochs,
-        device=device,
-        precision=experiment.precision,
-        kind=folder.name,
-        ranks=ranks,
-        reporter=reporter,
-    )
-    if settings.compile:
-        module.compile()
-    state = trainer.run(resume=resume)
-    skipped = skipped_images(task, ranks)
-
-    def store() -> dict[str, Any]:
-        save_network(folder / WEIGHTS, trainer.trained, architecture, Preparation.of(task))
-        test = evaluate(trainer.trained, task, task.test, batch_size=batch_size)
-        holdout = evaluate(trainer.trained, task, task.holdout, batch_size=batch_size)
-        draw_examples(trainer.trained, task, folder, state.epoch)
-        return finish(
-            folder,
-            {
-                **facts(experiment, task, "train", device),
-                **cost(trainer),
-                "skipped_images": skipped,
-                "name": folder.name,
-                "weights": settings.weights,
-                "encoder": None if encoder is None else encoder.to_dict(),
-                "architecture": architecture.to_dict(),
-                "macs": network.macs,
-                "params": network.params,
-                "score": test.score.to_dict(),
-                "scores": {"test": test.score.to_dict(), "holdout": holdout.score.to_dict()},
-                "beside": None if test.beside is None else test.beside.to_dict(),
-                "details": test.details,
-                "references": {
-                    name: {"score": found.score.to_dict(), "details": found.details}
-                    for name, found in task.references().items()
-                },
-                "loss": finite(test.loss),
-                "history": state.history,
-                **beside,
+    def store(trained: nn.Module, common: Mapping[str, Any]) -> TrainResult:
+        save_network(job.folder.weights, trained, architecture, Preparation.of(task))
+        test = evaluate(trained, task, task.test, batch_size=batch_size)
+        holdout = evaluate(trained, task, task.holdout, batch_size=batch_size)
+        draw_examples(trained, task, job.folder, len(common["history"]))
+        return TrainResult(
+            **common,
+            name=job.folder.name,
+            role=purpose.role,
+            weights=settings.weights,
+            architecture=architecture,
+            macs=network.macs,
+            params=network.params,
+            score=test.score,
+            scores={"test": test.score, "holdout": holdout.score},
+            beside=test.beside,
+            details=test.details,
+            references={
+                name: Reference(found.score, found.details)
+                for name, found in task.references().items()
             },
+            loss=test.loss,
+            baseline=purpose.baseline,
+            latency_predicted_ms=purpose.latency_predicted_ms,
         )
 
-    result: dict[str, Any] = ranks.on_first(store)
-    return result
+    return fit(
+        job,
+        module,
+        TrainResult,
+        store,
+        encoder=encoder,
+        probe=probe,
+        probe_epochs=settings.validate_epochs or settings.epochs,
+        called=job.folder.name,
+        compiled=settings.compile,
+    )
 
 
 def _start(
@@ -217,7 +183,7 @@ def _start(
 
 
 @torch.no_grad()
-def draw_examples(module: nn.Module, task: Task, folder: Path, epoch: int) -> None:
+def draw_examples(module: nn.Module, task: Task, folder: StepFolder, epoch: int) -> None:
     """A few test images with what the network makes of them, where that can be seen.
 
     Into ``examples.png``, from where the report takes it, and into TensorBoard.
@@ -230,21 +196,22 @@ def draw_examples(module: nn.Module, task: Task, folder: Path, epoch: int) -> No
     figure = task.pictures(images, targets, outputs)
     if figure is None:
         return
-    with replacing(folder / EXAMPLES_FILE) as file:
+    with replacing(folder.examples) as file:
         figure.savefig(file, format="png", dpi=70)
-    with SummaryWriter(str(folder)) as events:
+    with SummaryWriter(str(folder.path)) as events:
         events.add_figure("test/examples", figure, epoch)
 
 
-def _refuse_other_architecture(folder: Path, architecture: Architecture) -> None:
-    path = folder / "architecture.json"
+def _refuse_other_architecture(folder: StepFolder, architecture: Architecture) -> None:
+    path = folder.architecture
     if path.exists() and Architecture.load(path) != architecture:
         raise UserError(
-            f"{folder}: holds the training of another architecture; choose another --name or --out"
+            f"{folder.path}: holds the training of another architecture; choose another --name or "
+            "--out"
         )
 
 
-def evaluate_network(experiment: Experiment, path: Path, *, split: str = "test") -> dict[str, Any]:
+def evaluate_network(experiment: Experiment, path: Path, *, split: str = "test") -> EvaluateResult:
     """The score of a trained network on a split of the experiment's task.
 
     Raises:
@@ -272,13 +239,18 @@ def evaluate_network(experiment: Experiment, path: Path, *, split: str = "test")
         task.test if split == "test" else task.holdout,
         batch_size=experiment.search.batch_size,
     )
-    return {
-        "schema": RESULT_SCHEMA,
-        "network": str(path),
-        "score": found.score.to_dict(),
-        "loss": finite(found.loss),
-        "images": found.images,
-        "details": clean(found.details),
-        "macs": module.network.macs,
-        "params": module.network.params,
-    }
+    return EvaluateResult(
+        experiment=experiment.name,
+        task=task.name,
+        seed=experiment.seed,
+        threads=torch.get_num_threads(),
+        accelerator=device.type,
+        torch=torch.__version__,
+        network=str(path),
+        score=found.score,
+        loss=found.loss,
+        images=found.images,
+        details=found.details,
+        macs=module.network.macs,
+        params=module.network.params,
+    )

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lut.cost import CostModel
 from lut.devices.host import HostDevice
 from lut.validate import fastest
 from nas.export import export
-from nas.files import read_json, write_json
 from nas.progress import SILENT, Reporter
+from nas.recipe.experiment import Experiment
 from nas.recipe.loading import load_experiment, recipes, with_overrides
 from nas.report import write_report
-from nas.runs.folder import RESULT, RESULT_SCHEMA, default_out
+from nas.runs.folder import RunFolder, StepFolder, default_out
 from nas.runs.networks import load_architecture
+from nas.runs.results import (
+    Compared,
+    Layer,
+    QuickstartResult,
+    Role,
+    SearchResult,
+    SupernetResult,
+    TrainResult,
+    load_result,
+)
 from nas.runs.weights import load_network
 from nas.steps import (
     choose_baseline,
-    own_version,
     search,
     train_chosen,
     train_network,
@@ -31,12 +39,17 @@ from nas.steps.common import encoder_seconds
 from nas.steps.deploy import metadata_of
 from nas.steps.headstart import head_start
 from nas.steps.matching import without_bypass
+from nas.steps.network import Purpose
 from nas.steps.tables import measured_table
-from search_spaces import Architecture, SearchSpace, space_of, unknown
+from search_spaces import SearchSpace, space_of, unknown
 
 SUFFIX = "_quickstart"
 
-LABELS = {"largest": "Largest", "scaled": "Uniformly scaled", "discovered": "Discovered"}
+LABELS: dict[Role, str] = {
+    "largest": "Largest",
+    "scaled": "Uniformly scaled",
+    "discovered": "Discovered",
+}
 """The rows of the comparison: role, which is also the name of the training, and label."""
 
 
@@ -47,7 +60,7 @@ def quickstart(
     seed: int | None = None,
     out: Path | None = None,
     reporter: Reporter = SILENT,
-) -> dict[str, Any]:
+) -> QuickstartResult:
     """Measure a table, train a super-network, search, train and export; then compare.
 
     The discovered network stands beside the largest one and the uniformly scaled one whose
@@ -62,7 +75,7 @@ def quickstart(
         reporter: shows progress.
 
     Returns:
-        What the run's ``result.json`` holds, and the path of the report under ``report``.
+        What the run's ``result.json`` holds; the report lies beside it.
 
     Raises:
         UserError: unknown task or key, or a run folder that holds something else.
@@ -73,73 +86,92 @@ def quickstart(
     experiment = load_experiment(task + SUFFIX, overrides)
     if seed is not None:
         experiment = with_overrides(experiment, [f"seed={seed}"])
-    folder = out or default_out(experiment)
-    space = experiment.search_space()
+    folder = RunFolder(out or default_out(experiment.name))
+    table, table_seconds = latency_table(experiment.search_space(), reporter)
+    first, second, trained = _trained(experiment, folder, reporter)
+    comparison = _comparison(folder, trained, table)
+    discovered = trained["discovered"]
+    result = QuickstartResult(
+        experiment=experiment.name,
+        task=experiment.task.name,
+        seed=experiment.seed,
+        threads=discovered.threads,
+        accelerator=discovered.accelerator,
+        torch=discovered.torch,
+        device=table.device.description,
+        table=table.identity,
+        seconds={
+            "table": table_seconds if table_seconds > 1 else _seconds_before(folder),
+            **encoder_seconds(first, discovered),
+            "supernet": first.seconds,
+            "search": second.seconds["search"],
+            "train": discovered.seconds,
+        },
+        seconds_baselines=trained["scaled"].seconds + trained["largest"].seconds,
+        comparison=comparison,
+    )
+    result.write(folder.result)
+    write_report([folder.path], folder.report)
+    return result
 
-    table, table_seconds = latency_table(space, reporter)
-    searched = folder / "search" / "main" / RESULT
+
+def _trained(
+    experiment: Experiment, folder: RunFolder, reporter: Reporter
+) -> tuple[SupernetResult, SearchResult, dict[Role, TrainResult]]:
+    """The three steps and the baselines, each kept where it is finished."""
+    out, searched = folder.path, folder.search().result
     # a second core trains what the step at hand does not wait for
     largest = partial(
-        train_network, experiment, space.largest(), folder, name="largest", resume=True
+        train_network,
+        experiment,
+        experiment.search_space().largest(),
+        out,
+        name="largest",
+        purpose=Purpose("largest"),
+        resume=True,
     )
     with head_start(largest) as wait:
         reporter.say("step 1: the super-network")
-        first = train_supernet(experiment, folder, resume=True, reporter=reporter)
+        first = train_supernet(experiment, out, resume=True, reporter=reporter)
         reporter.say("step 2: the search")
-        second = search(experiment, folder, resume=True, reporter=reporter)
+        second = search(experiment, out, resume=True, reporter=reporter)
         wait()
     reporter.say("step 3: the discovered network, and what it is compared with")
     # measures, so nothing else runs meanwhile
-    chosen = choose_baseline("scaled", searched, folder, resume=True, reporter=reporter)
-    scaled = partial(train_chosen, experiment, chosen, folder, resume=True)
+    chosen = choose_baseline("scaled", searched, out, resume=True, reporter=reporter)
+    scaled = partial(train_chosen, experiment, chosen, out, resume=True)
     with head_start(scaled) as wait:
         discovered = train_network(
             experiment,
             load_architecture(searched),
-            folder,
+            out,
             name="discovered",
+            purpose=Purpose("discovered"),
             resume=True,
             reporter=reporter,
         )
         wait()
-    trained = {
-        "discovered": discovered,
-        "scaled": scaled(reporter=reporter),
-        "largest": largest(reporter=reporter),
-    }
-    networks = {role: load_architecture(folder / "train" / role) for role in LABELS}
-    files = {role: _exported(folder / "train" / role) for role in networks}
-    measured = fastest({role: file.read_bytes() for role, file in files.items()}, HostDevice())
-    result = {
-        "schema": RESULT_SCHEMA,
-        "step": "quickstart",
-        "experiment": experiment.name,
-        "task": experiment.task.name,
-        "seed": experiment.seed,
-        "threads": trained["discovered"]["threads"],
-        "version": own_version(),
-        "device": table.device.description,
-        "table": table.identity,
-        "seconds": {
-            "table": table_seconds if table_seconds > 1 else _seconds_before(folder),
-            **encoder_seconds(first, trained["discovered"]),
-            "supernet": first["seconds"],
-            "search": second["seconds"]["search"],
-            "train": trained["discovered"]["seconds"],
+    return (
+        first,
+        second,
+        {
+            "discovered": discovered,
+            "scaled": scaled(reporter=reporter),
+            "largest": largest(reporter=reporter),
         },
-        "seconds_baselines": trained["scaled"]["seconds"] + trained["largest"]["seconds"],
-        "comparison": [
-            _row(role, networks[role], trained[role], measured[role], table, files[role])
-            for role in LABELS
-        ]
-        + [
-            {"label": name.capitalize(), "role": "other", "score": reference["score"]}
-            for name, reference in trained["discovered"]["references"].items()
-        ],
-    }
-    write_json(folder / RESULT, result)
-    report = write_report([folder], folder / "report.html")
-    return {**result, "report": str(report)}
+    )
+
+
+def _comparison(
+    folder: RunFolder, trained: Mapping[Role, TrainResult], table: CostModel
+) -> tuple[Compared, ...]:
+    """The trained networks beside each other, measured in turn as exported files."""
+    files = {role: _exported(folder.training(role)) for role in LABELS}
+    measured = fastest({role: file.read_bytes() for role, file in files.items()}, HostDevice())
+    rows = [_row(role, trained[role], measured[role], table, files[role]) for role in LABELS]
+    references = trained["discovered"].references.items()
+    further = (Compared(name.capitalize(), "other", score=r.score) for name, r in references)
+    return (*rows, *further)
 
 
 def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, float]:
@@ -154,19 +186,18 @@ def latency_table(space: SearchSpace, reporter: Reporter) -> tuple[CostModel, fl
     return table, time.perf_counter() - started
 
 
-def _seconds_before(folder: Path) -> float:
+def _seconds_before(folder: RunFolder) -> float:
     """What measuring took when this run did it, 0 where it found the table ready."""
-    stored = folder / RESULT
-    if not stored.exists():
+    if not folder.result.exists():
         return 0.0
-    return float(read_json(stored).get("seconds", {}).get("table", 0.0))
+    return load_result(folder.result, QuickstartResult).seconds.get("table", 0.0)
 
 
-def _exported(folder: Path) -> Path:
-    trained = load_network(folder)
+def _exported(folder: StepFolder) -> Path:
+    trained = load_network(folder.path)
     return export(
         trained.module,
-        folder / "network.tflite",
+        folder.exported,
         format="tflite",
         metadata=metadata_of(trained),
         architecture=trained.architecture,
@@ -174,32 +205,24 @@ def _exported(folder: Path) -> Path:
 
 
 def _row(
-    role: str,
-    architecture: Architecture,
-    trained: dict[str, Any],
-    measured: float,
-    table: CostModel,
-    file: Path,
-) -> dict[str, Any]:
+    role: Role, trained: TrainResult, measured: float, table: CostModel, file: Path
+) -> Compared:
+    architecture = trained.architecture
     network = space_of(architecture).describe(architecture)
-    layers = [
-        {
-            "name": operation.name,
-            "type": "depthwise" if operation.depthwise else operation.type,
-            "latency_ms": table.cost(operation),
-        }
-        for operation in network.operations
-    ]
-    return {
-        "label": LABELS[role],
-        "role": role,
-        "score": trained["score"],
-        "beside": trained["beside"],
-        "latency_predicted_ms": sum(layer["latency_ms"] for layer in layers),
-        "latency_measured_ms": measured,
-        "macs": network.macs,
-        "params": network.params,
-        "file": str(file),
-        "architecture": architecture.to_dict(),
-        "layers": layers,
-    }
+    layers = tuple(
+        Layer(o.name, "depthwise" if o.depthwise else o.type, table.cost(o))
+        for o in network.operations
+    )
+    return Compared(
+        label=LABELS[role],
+        role=role,
+        score=trained.score,
+        beside=trained.beside,
+        latency_predicted_ms=sum(layer.latency_ms for layer in layers),
+        latency_measured_ms=measured,
+        macs=network.macs,
+        params=network.params,
+        file=str(file),
+        architecture=architecture,
+        layers=layers,
+    )

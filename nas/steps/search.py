@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 
-from nas.files import read_json
 from nas.optimizers import Optimizer, Problem
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment, Named
@@ -18,9 +18,10 @@ from nas.recipe.loading import parse_experiment
 from nas.recipe.named import Kind
 from nas.recipe.optimizers import check_optimizers, open_optimizer
 from nas.recipe.tasks import open_task
-from nas.runs.folder import RESULT, claim
+from nas.runs.folder import SEARCH, RunFolder, StepFolder, claim
+from nas.runs.results import SearchResult, load_result
 from nas.runs.weights import load_supernet
-from nas.search import Evaluator, FineTuning, SearchResult, SharedWeights, join_search, run_search
+from nas.search import Evaluator, FineTuning, SharedWeights, join_search, run_search
 from nas.steps.common import prepare
 from nas.steps.problem import problem_of
 from nas.steps.start import start_network, start_of
@@ -28,19 +29,16 @@ from nas.training.distributed import refuse_ranks
 from nas.urls import HIDDEN, shown
 from search_spaces import UserError
 
-NAME = "main"
-"""The name of a search where the user gives none."""
-
 
 def search(
     experiment: Experiment,
     out: Path,
     *,
-    name: str = NAME,
+    name: str = SEARCH,
     supernet: Path | None = None,
     resume: bool = False,
     reporter: Reporter = SILENT,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Step 2: search with trained weights into ``out/search/<name>``.
 
     Args:
@@ -58,7 +56,7 @@ def search(
         Stopped: a signal came; the study is kept.
     """
     refuse_ranks("nas search", "use --workers N, or nas search --worker on each machine")
-    folder = out / "search" / name
+    folder = RunFolder(out).search(name)
     if experiment.search.storage and f":{HIDDEN}@" in experiment.search.storage:
         raise UserError("search.storage: recipes are stored without its password; give --study")
     problem = problem_of(experiment, reporter)
@@ -66,29 +64,35 @@ def search(
     check_evaluator(experiment)
     weights = start_of(experiment, supernet, out)
     if claim(folder, experiment, ("supernet", "search"), resume=resume):
-        return read_json(folder / RESULT)
-    evaluator = evaluator_of(experiment, weights, folder)
+        return load_result(folder.result, SearchResult)
+    evaluator = evaluator_of(experiment, weights, folder.path)
     stored = {
         "experiment": experiment.shareable().to_dict(),
         "supernet": None if weights is None else str(weights.resolve()),
-        "folder": str(folder.resolve()),
+        "folder": str(folder.path.resolve()),
     }
     result = run_search(
         optimizer_for(experiment, problem, evaluator),
         evaluator,
-        folder,
+        folder.path,
         name=name,
         storage=experiment.search.storage,
         experiment=stored,
+        facts={
+            "experiment": experiment.name,
+            "task": experiment.task.name,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        },
         resume=resume,
         workers=experiment.search.workers,
         worker_command=[sys.executable, "-P", "-m", "nas", "search", "--worker"],
         reporter=reporter,
     )
-    draw(folder, experiment, result)
+    draw(folder.path, experiment, result)
     if result.stopped is not None:
         reporter.warn(f"the search ended before its budget: {result.stopped}")
-    return result.to_dict()
+    return result
 
 
 def join(url: str, *, name: str | None = None, reporter: Reporter = SILENT) -> dict[str, Any]:
@@ -201,7 +205,7 @@ def fine_tuning(
     device = prepare(experiment)
     task = open_task(experiment)
     return FineTuning(
-        start_network(experiment, weights, task, folder),
+        start_network(experiment, weights, task, StepFolder(folder)),
         experiment.search_space(),
         task,
         folder,
@@ -233,13 +237,16 @@ def draw(folder: Path, experiment: Experiment, result: SearchResult) -> None:
     from nas.report import architecture_figure, tradeoff_figure
 
     name, budget = next(iter(result.budgets.items()))
-    points = [(member.metrics[name], member.score) for member in result.family]
+    if not result.family:
+        return
+    score = result.family[0].score
+    points = [(member.metrics[name], member.score.value) for member in result.family]
     with SummaryWriter(str(folder)) as events:
         figure = tradeoff_figure(
             points,
-            metric=f"{name} ({budget['unit']})",
-            score=f"{result.score['name']} ({result.score['unit']})",
-            budget=budget["value"],
+            metric=f"{name} ({budget.unit})",
+            score=f"{score.name} ({score.unit})",
+            budget=budget.value,
         )
         events.add_figure("search/trade_off", figure, len(result.family) - 1)
         if result.best is not None:

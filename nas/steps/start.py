@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.files import read_json
 from nas.recipe.experiment import Experiment
 from nas.runs.checkpoints import load
-from nas.runs.folder import RESULT
+from nas.runs.folder import RunFolder, StepFolder, step_folder
+from nas.runs.results import SearchResult, load_any
 from nas.runs.weights import (
     Preparation,
     load_network,
@@ -19,9 +19,6 @@ from nas.tasks.base import Task
 from search_spaces import Architecture, SearchSpace, UserError, names, space_of
 from supernet import CompactNetwork, extract
 from supernet.pruning import reorder, shrink
-
-START = "start.safetensors"
-"""The network that a search was started from, in its folder where no run trained it."""
 
 
 def start_of(experiment: Experiment, given: Path | None, out: Path) -> Path | None:
@@ -39,7 +36,7 @@ def start_of(experiment: Experiment, given: Path | None, out: Path) -> Path | No
     if stated is not None:
         path = Path(stated)
         return path if stated != "pretrained" and (path.is_dir() or _ours(path)) else None
-    own = out / "supernet"
+    own = RunFolder(out).supernet.path
     if experiment.traced and not own.exists():
         return None
     return _existing(own)
@@ -65,7 +62,7 @@ def _ours(path: Path) -> bool:
 
 
 def start_network(
-    experiment: Experiment, weights: Path | None, task: Task, folder: Path
+    experiment: Experiment, weights: Path | None, task: Task, folder: StepFolder
 ) -> CompactNetwork:
     """The largest network of the experiment's space, trained.
 
@@ -84,7 +81,7 @@ def start_network(
     space = experiment.search_space()
     if weights is not None:
         return inherited(weights, space.largest(), experiment, task)
-    kept = folder / START
+    kept = folder.start
     if not kept.exists():
         module = open_start(experiment, space)
         save_network(kept, module, space.largest(), Preparation.of(task))
@@ -190,11 +187,11 @@ def member_weights(path: Path, architecture: Architecture) -> Path | None:
     Returns:
         Their file; None for a search that trains nothing, or another file.
     """
-    folder = path if path.is_dir() else path.parent
-    if not (folder / RESULT).is_file():
-        return None
-    for entry in read_json(folder / RESULT).get("family", ()):
-        if Architecture.from_dict(entry["architecture"]) == architecture:
-            file = folder / "weights" / f"{entry['iteration']}.safetensors"
-            return file if file.is_file() else None
+    folder = step_folder(path)
+    found = load_any(folder.result) if folder.result.is_file() else None
+    if isinstance(found, SearchResult):
+        for member in found.family:
+            if member.architecture == architecture:
+                file = folder.winner(member.iteration)
+                return file if file.is_file() else None
     return None

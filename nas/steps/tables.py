@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,10 @@ from lut.devices import MeasuringDevice, Progress, ProgressCallback
 from lut.fit import read_measurements
 from lut.validate import Point, Validation, compare, validate
 from nas.progress import SILENT, Reporter
+from nas.runs.folder import StepFolder
 from nas.runs.networks import find
-from search_spaces import Architecture, Network, SearchSpace, UserError, space_of
+from nas.runs.results import SearchResult, load_result
+from search_spaces import Network, SearchSpace, space_of
 
 UNSTEADY = 0.2
 """`lut.Table.unsteadiness` above which a table that was just measured is warned of."""
@@ -88,11 +89,12 @@ def networks_named(reference: str, count: int, seed: int) -> dict[str, Network]:
         UserError: none of these.
     """
     path = Path(reference)
-    found = path / "result.json" if path.is_dir() else path
+    found = StepFolder(path).result if path.is_dir() else path
     if found.suffix == ".json":
-        members = _family(found)
-        step = max(1, len(members) // count)
-        return {f"member {i}": space_of(a).describe(a) for i, a in members[::step]}
+        family = load_result(found, SearchResult).family
+        step = max(1, len(family) // count)
+        chosen = [(i, member.architecture) for i, member in enumerate(family)][::step]
+        return {f"member {i}": space_of(a).describe(a) for i, a in chosen}
     of = space_named(reference)
     source = random.Random(seed)
     drawn = [of.largest(), *(of.random(source) for _ in range(count - 1))]
@@ -146,14 +148,3 @@ def check_on_measurements(path: Path, model: CostModel) -> Validation:
             parts[operation.type] = parts.get(operation.type, 0.0) + model.cost(operation)
         points.append(Point(measured.name, sum(parts.values()), measured.latency, parts))
     return compare(points)
-
-
-def _family(path: Path) -> list[tuple[int, Architecture]]:
-    try:
-        data = json.loads(path.read_text())
-        entries = data["family"]
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: not the result of a search") from None
-    return [(i, Architecture.from_dict(e["architecture"])) for i, e in enumerate(entries)]

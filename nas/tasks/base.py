@@ -10,11 +10,12 @@ Everything random is a function of (seed, epoch, step), so that a run can go on 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from nas.tasks.score import Score
 from search_spaces import UserError
 from supernet.share import WHOLE, Share
 
@@ -26,21 +27,6 @@ Batch = tuple[Tensor, Tensor]
 
 CALIBRATION_BATCH = 128
 """Images in one batch of the statistics: part of what decides a score, so the same everywhere."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score on one split, as every file and every command shows it."""
-
-    name: str
-    value: float
-    unit: str
-    higher_is_better: bool
-    split: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The score as plain JSON types."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nas.tasks.base import Evaluation, Score
+from nas.tasks.base import Evaluation
+from nas.tasks.score import Score
 from search_spaces import UserError
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from nas.optimizers.base import Candidate, Member
+from nas.runs.folder import StepFolder
 from nas.runs.weights import Preparation, load_network, save_network
 from nas.search.evaluators.base import CandidateFailed, Evaluation
 from nas.search.evaluators.holdout import BatchSize, Holdout, evaluation_of, score
@@ -81,7 +82,7 @@ class FineTuning:
         self.higher_is_better = task.higher_is_better
         self.space = space
         self.task = task
-        self.folder = folder
+        self.folder = StepFolder(folder)
         self.settings = {
             "steps": steps,
             "lr": lr,
@@ -121,7 +122,7 @@ class FineTuning:
             recalibrate(network, self._calibration)
         found = score(network, self.task, self.holdout, self.batch_sizes.of(target))
         save_network(
-            self._candidate_file(candidate.iteration, candidate.slot),
+            self.folder.candidate(candidate.iteration, candidate.slot),
             network,
             candidate.architecture,
             Preparation.of(self.task),
@@ -130,11 +131,11 @@ class FineTuning:
 
     def advance(self, winner: Member) -> None:
         """Keep the winner's weights and drop the other candidates' of its iteration."""
-        kept = self._winner_file(winner.iteration)
+        kept = self.folder.winner(winner.iteration)
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._candidate_file(winner.iteration, winner.slot).replace(kept)
+                self.folder.candidate(winner.iteration, winner.slot).replace(kept)
             except FileNotFoundError:
                 # another worker was first, or this one sees another folder
                 if not kept.exists():
@@ -142,7 +143,7 @@ class FineTuning:
                         f"{kept}: the winner's weights are missing; every worker of a search with "
                         "fine-tuning needs the search's folder"
                     ) from None
-        shutil.rmtree(self._candidate_file(winner.iteration, 0).parent, ignore_errors=True)
+        shutil.rmtree(self.folder.candidate(winner.iteration, 0).parent, ignore_errors=True)
         self._iteration = winner.iteration + 1
         self._network = None
 
@@ -158,7 +159,7 @@ class FineTuning:
     def _current(self) -> CompactNetwork:
         """The last winner, its channels sorted."""
         if self._network is None:
-            stored = load_network(self._winner_file(self._iteration - 1))
+            stored = load_network(self.folder.winner(self._iteration - 1))
             self._network = self._placed(stored.module)
         return self._network
 
@@ -200,9 +201,3 @@ class FineTuning:
                     f"batch_size = {self.batch_size} is larger than the "
                     f"{self.task.train_images} training images"
                 )
-
-    def _candidate_file(self, iteration: int, slot: int) -> Path:
-        return self.folder / "candidates" / str(iteration) / f"{slot}.safetensors"
-
-    def _winner_file(self, iteration: int) -> Path:
-        return self.folder / "weights" / f"{iteration}.safetensors"

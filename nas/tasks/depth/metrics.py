@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from nas.tasks.base import Evaluation, Score
+from nas.tasks.base import Evaluation
 from nas.tasks.depth.losses import SMALLEST, Loss
+from nas.tasks.score import Score
 from search_spaces import UserError
 
 SCORES: dict[str, tuple[str, str, bool]] = {

@@ -184,8 +184,8 @@ def test_baselines_of_the_same_cost_land_in_the_same_report(capfd):
     rows = {row.label: row.role for row in load_run(Path("runs/mine")).compared}
     assert rows == {
         "discovered": "discovered",
-        "pruned": "other",
-        "random": "other",
+        "pruned": "pruned",
+        "random": "random",
         "scaled": "scaled",
     }
     assert "did you mean 'scaled'" in refused(capfd, "train", "mine.yaml", "--baseline=scale")

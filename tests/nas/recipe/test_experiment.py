@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from nas.recipe.loading import load_experiment, recipes, to_yaml
-from nas.runs.folder import claim
+from nas.runs.folder import StepFolder, claim
 from search_spaces import UserError, space
 
 RECIPE = {"space": {"name": "mobilenet_v3_tiny"}, "task": {"name": "digits"}}
@@ -83,22 +83,27 @@ def test_a_broken_recipe_is_refused_in_one_line(content, tmp_path):
 def test_a_folder_of_another_experiment_is_left_untouched(tmp_path):
     first = load_experiment(written(tmp_path / "a.yaml", RECIPE))
     folder = tmp_path / "run" / "supernet"
-    assert not claim(folder, first, ("supernet",), resume=False)
+    assert not claim(StepFolder(folder), first, ("supernet",), resume=False)
     (folder / "checkpoints").mkdir()
     before = (folder / "config.yaml").read_text()
     other = load_experiment(tmp_path / "a.yaml", ["supernet.epochs=3"])
     with pytest.raises(UserError, match=r"supernet\.epochs is 30 there and 3 here"):
-        claim(folder, other, ("supernet",), resume=True)
+        claim(StepFolder(folder), other, ("supernet",), resume=True)
     # what step 1 does not depend on may differ
-    claim(folder, load_experiment(tmp_path / "a.yaml", ["train.epochs=3"]), ("supernet",), resume=0)
+    claim(
+        StepFolder(folder),
+        load_experiment(tmp_path / "a.yaml", ["train.epochs=3"]),
+        ("supernet",),
+        resume=0,
+    )
     assert "epochs: 30" in before and "epochs: 30" in (folder / "config.yaml").read_text()
 
 
 def test_a_folder_without_any_work_may_be_used_again(tmp_path):
     experiment = load_experiment(written(tmp_path / "a.yaml", RECIPE))
-    claim(tmp_path / "run", experiment, ("supernet",), resume=False)
+    claim(StepFolder(tmp_path / "run"), experiment, ("supernet",), resume=False)
     mended = load_experiment(tmp_path / "a.yaml", ["supernet.epochs=3"])
-    claim(tmp_path / "run", mended, ("supernet",), resume=False)
+    claim(StepFolder(tmp_path / "run"), mended, ("supernet",), resume=False)
     assert "epochs: 3" in (tmp_path / "run" / "config.yaml").read_text()
 
 
@@ -108,13 +113,13 @@ def test_foreign_and_finished_folders_are_refused(tmp_path):
     foreign.mkdir()
     (foreign / "thesis.tex").write_text("words")
     with pytest.raises(UserError, match="not empty"):
-        claim(foreign, experiment, ("supernet",), resume=True)
+        claim(StepFolder(foreign), experiment, ("supernet",), resume=True)
     folder = tmp_path / "run"
-    claim(folder, experiment, ("supernet",), resume=False)
+    claim(StepFolder(folder), experiment, ("supernet",), resume=False)
     (folder / "result.json").write_text("{}")
     with pytest.raises(UserError, match="finished"):
-        claim(folder, experiment, ("supernet",), resume=False)
-    assert claim(folder, experiment, ("supernet",), resume=True)
+        claim(StepFolder(folder), experiment, ("supernet",), resume=False)
+    assert claim(StepFolder(folder), experiment, ("supernet",), resume=True)
 
 
 def test_importing_nas_and_describing_need_no_torch():
@@ -144,15 +149,14 @@ def test_a_search_prices_networks_at_the_resolution_they_are_for():
 
 
 def test_a_databases_password_is_not_stored(tmp_path):
-    from nas.runs.folder import claim
     from nas.steps import search
 
     url = "postgresql+psycopg://nas:very@secret@db:5432/nas"
     experiment = load_experiment("digits_quickstart", [f"search.storage={url}"])
     assert experiment.search.storage == url
-    claim(tmp_path / "run", experiment, ("search",), resume=False)
+    claim(StepFolder(tmp_path / "run"), experiment, ("search",), resume=False)
     stored = (tmp_path / "run" / "config.yaml").read_text()
     assert "secret" not in stored and "nas:***@db:5432/nas" in stored
-    claim(tmp_path / "run", experiment, ("search",), resume=True)  # the same experiment
+    claim(StepFolder(tmp_path / "run"), experiment, ("search",), resume=True)  # the same experiment
     with pytest.raises(UserError, match="without its password; give --study"):
         search(load_experiment(str(tmp_path / "run" / "config.yaml")), tmp_path / "other")

@@ -112,12 +112,12 @@ def test_a_run_of_nothing_but_own_parts_is_found_again_from_elsewhere(
     experiment = load_experiment("digits_quickstart", TINY)
     train_supernet(experiment, tmp_path / "run")
     result = search(experiment, tmp_path / "run")
-    family = result["family"]
-    assert len(family) == 2 and family[0]["score"]["name"] == "size"
-    sizes = [2 * sum(m["architecture"]["choices"].values()) for m in family]
-    assert [m["score"]["value"] for m in family] == sizes
+    family = result.family
+    assert len(family) == 2 and family[0].score.name == "size"
+    sizes = [2 * sum(m.architecture.values()) for m in family]
+    assert [m.score.value for m in family] == sizes
     assert (
-        family[0]["metrics"]["cost"]
+        family[0].metrics["cost"]
         == 2 * experiment.search_space().describe(experiment.search_space().largest()).macs
     )
 

@@ -44,13 +44,18 @@ def _run(folder, *, name="quickstart", seed=0):
     values["stage2.block2.width"] = 0
     discovered = found.architecture(values)
     comparison = []
-    rows = (("Largest", largest, 98.6), ("Uniformly scaled", scaled, 96.9))
-    for label, architecture, value in (*rows, ("Discovered", discovered, 97.8)):
+    rows = (
+        ("largest", "Largest", largest, 98.6),
+        ("scaled", "Uniformly scaled", scaled, 96.9),
+        ("discovered", "Discovered", discovered, 97.8),
+    )
+    for role, label, architecture, value in rows:
         network = found.describe(architecture)
         predicted = sum(layer["latency_ms"] for layer in _layers(found, architecture))
         comparison.append(
             {
                 "label": label,
+                "role": role,
                 "score": _score(value),
                 "latency_predicted_ms": predicted,
                 "latency_measured_ms": predicted * 1.05,
@@ -74,6 +79,7 @@ def _run(folder, *, name="quickstart", seed=0):
     _write(
         folder / "result.json",
         {
+            "step": "quickstart",
             "experiment": name,
             "task": "digits",
             "comparison": comparison,
@@ -81,6 +87,7 @@ def _run(folder, *, name="quickstart", seed=0):
         },
     )
     search = {
+        "step": "search",
         "family": family,
         "best": family[2],
         "budgets": {"latency": {"value": 0.21, "unit": "ms"}},
@@ -178,10 +185,18 @@ def test_a_run_that_has_only_searched_is_reported(tmp_path):
 def test_networks_trained_later_join_the_comparison(tmp_path):
     _, discovered = _run(tmp_path)
     for name in ("discovered", "small"):
-        trained = {"architecture": discovered.to_dict(), "score": _score(91.2), "seconds": 9.0}
+        role = "discovered" if name == "discovered" else "member"
+        trained = {
+            "step": "train",
+            "name": name,
+            "role": role,
+            "architecture": discovered.to_dict(),
+            "score": _score(91.2),
+            "seconds": 9.0,
+        }
         _write(tmp_path / "train" / name / "result.json", trained)
     rows = load_run(tmp_path).compared
-    assert [row.role for row in rows] == ["largest", "scaled", "discovered", "other"]
+    assert [row.role for row in rows] == ["largest", "scaled", "discovered", "member"]
     assert (rows[-1].label, rows[-1].score.text) == ("small", "91.2 %")
     assert rows[-1].latency_predicted_ms == 0.2, "known from the family"
 
@@ -191,10 +206,19 @@ def test_networks_trained_later_join_the_comparison(tmp_path):
     [
         ('{"schema": 1, "compar', "truncated"),
         ('{"hello": 1}', "no 'schema'"),
-        ("[1, 2]", "not a result"),
+        ("[1, 2]", "expected a JSON object"),
         ('{"schema": 99}', "schema 99"),
-        ('{"schema": 1, "comparison": [3]}', "comparison"),
-        ('{"schema": 1, "comparison": [{"architecture": {"x": 1}}]}', "architecture"),
+        ('{"schema": 1, "step": "quickstart", "comparison": [3]}', "seconds is missing"),
+        (
+            '{"schema": 1, "step": "quickstart", "seconds": {}, "comparison": [3]}',
+            r"comparison\.0",
+        ),
+        (
+            '{"schema": 1, "step": "quickstart", "seconds": {}, "comparison": '
+            '[{"label": "a", "role": "other", "architecture": {"x": 1}}]}',
+            r"comparison\.0\.architecture: not an architecture",
+        ),
+        ('{"schema": 1, "step": "quickstart", "seconds": {"a": 1e400}}', "not a finite number"),
         ('{"schema": 1}', "no result of a run"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],

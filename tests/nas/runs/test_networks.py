@@ -15,7 +15,17 @@ def test_a_search_that_ended_early_says_why_and_still_gives_its_members(tmp_path
     architecture = space("mobilenet_v3_tiny").largest()
     result = {
         "schema": 1,
-        "family": [{"architecture": architecture.to_dict()}],
+        "kind": "search",
+        "family": [
+            {
+                "iteration": 0,
+                "slot": 0,
+                "score": {"name": "accuracy", "value": 90.0, "unit": "%"},
+                "loss": 0.3,
+                "metrics": {"latency": 1.5},
+                "architecture": architecture.to_dict(),
+            }
+        ],
         "best": None,
         "stopped": "iteration 3: latency blocks at its target of 1.2 ms",
     }

@@ -86,7 +86,7 @@ def test_the_result_is_what_the_contract_says(uninterrupted):
         assert entry["iteration"] == i
         assert entry["score"] == {
             "name": "accuracy",
-            "value": result.family[i].score,
+            "value": result.family[i].score.value,
             "unit": "%",
             "higher_is_better": True,
             "split": "holdout",
@@ -106,10 +106,10 @@ def test_the_study_is_an_ordinary_one(uninterrupted):
         for t in study.trials
         if (t.user_attrs["iteration"], t.user_attrs["slot"]) == (2, winner.slot)
     )
-    assert trial.values == [winner.score, winner.metrics["macs"]]
+    assert trial.values == [winner.score.value, winner.metrics["macs"]]
     assert trial.params == dict(winner.architecture) == trial.user_attrs["architecture"]
     assert trial.user_attrs["metrics"] == dict(winner.metrics)
-    assert trial.user_attrs["score"] == winner.score
+    assert trial.user_attrs["score"] == winner.score.value
     assert trial.datetime_complete >= trial.datetime_start
     assert [t.number for t in study.trials] == list(range(len(study.trials)))
 

@@ -45,7 +45,8 @@ def made_up(monkeypatch):
 def test_from_data_to_files_and_a_report_and_on_from_there(tmp_path, made_up):
     out = tmp_path / "run"
     result = quickstart(overrides=SHORT, seed=3, out=out)
-    rows = {row["role"]: row for row in result["comparison"]}
+    told = result.to_dict()
+    rows = {row["role"]: row for row in told["comparison"]}
     assert list(rows) == ["largest", "scaled", "discovered"]
     half = rows["largest"]["latency_predicted_ms"] / 2
     assert rows["discovered"]["latency_predicted_ms"] <= half
@@ -54,11 +55,10 @@ def test_from_data_to_files_and_a_report_and_on_from_there(tmp_path, made_up):
         total = sum(layer["latency_ms"] for layer in row["layers"])
         assert row["latency_predicted_ms"] == pytest.approx(total)
         assert row["latency_measured_ms"] > 0 and row["macs"] > 0 and row["params"] > 0
-    assert list(result["seconds"]) == ["table", "supernet", "search", "train"]
+    assert list(result.seconds) == ["table", "supernet", "search", "train"]
     stored = json.loads((out / "result.json").read_text())
-    assert stored["comparison"] == result["comparison"] and stored["seed"] == 3
+    assert stored == told and stored["seed"] == 3
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert result["report"] == str(out / "report.html")
     assert all(row["label"] in page for row in rows.values())
 
     litert = pytest.importorskip("ai_edge_litert.interpreter")
@@ -77,7 +77,7 @@ def test_from_data_to_files_and_a_report_and_on_from_there(tmp_path, made_up):
     assert len(weights) == 4
     again = quickstart(overrides=SHORT, seed=3, out=out)
     assert {path: path.stat().st_mtime_ns for path in weights} == weights
-    assert [r["score"] for r in again["comparison"]] == [r["score"] for r in result["comparison"]]
+    assert [r.score for r in again.comparison] == [r.score for r in result.comparison]
     with pytest.raises(UserError, match="different experiment"):
         quickstart(overrides=SHORT, seed=4, out=out)
     assert json.loads((out / "result.json").read_text())["seed"] == 3

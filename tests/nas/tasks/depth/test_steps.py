@@ -186,8 +186,8 @@ def test_an_encoder_that_learned_classes_starts_the_super_network(classified, tm
     encoder = [f"supernet.encoder={classified / 'supernet'}"]
     encoder += [f"train.encoder={classified / 'supernet'}"]
     summary = run(load_experiment("depth_quickstart", [*SHORT, *encoder]), tmp_path / "run")
-    assert list(summary["seconds"]) == ["encoder", "supernet", "search", "train"]
-    assert summary["seconds"]["encoder"] == pytest.approx(found.seconds)
+    assert list(summary.seconds) == ["encoder", "supernet", "search", "train"]
+    assert summary.seconds["encoder"] == pytest.approx(found.seconds)
     told = result(tmp_path / "run" / "supernet")["encoder"]
     assert told["layers"] == 27 and told["task"] == "digits"
     page = write_report([tmp_path / "run"], tmp_path / "report.html").read_text()
