@@ -18,7 +18,8 @@ from nas.steps.common import cost, facts, prepare, ranks_of, skipped_images
 from nas.steps.teacher import with_teacher
 from nas.tasks.base import Task
 from nas.training.distributed import Ranks
-from nas.training.loop import Passes, Probe, Trainer, single_pass
+from nas.training.loop import Trainer
+from nas.training.passes import Passes, Probe, single_pass
 
 R = TypeVar("R", SupernetResult, TrainResult)
 

@@ -19,7 +19,7 @@ from nas.steps.common import say_encoder, start_outputs
 from nas.steps.fit import Job, fit, step
 from nas.tasks.base import Evaluation
 from nas.training.evaluation import evaluate_subnetworks
-from nas.training.loop import Passes, Position, Probe
+from nas.training.passes import Passes, Position, Probe
 from search_spaces import SearchSpace
 from supernet import Supernet
 from supernet.strategies import Strategy

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nas.recipe.experiment import Experiment, Training
 from nas.runs.weights import load_network
 from nas.steps.common import check_input
-from nas.training.loop import Passes, Position
+from nas.training.passes import Passes, Position
 from search_spaces import UserError, space_of
 from supernet.strategies.distillation import mixed
 

@@ -19,11 +19,12 @@ import torch
 from nas.cli import main
 from nas.recipe.experiment import Training
 from nas.runs import checkpoints as files
+from nas.runs.folder import StepFolder
 from nas.steps.supernet import subnetwork_passes
 from nas.tasks.digits import digits
 from nas.training.distributed import Ranks, joined
 from nas.training.interrupt import Stopped
-from nas.training.loop import LAST, Trainer
+from nas.training.loop import Trainer
 from search_spaces import UserError, space
 from supernet import Supernet
 from supernet.share import Share
@@ -126,7 +127,7 @@ def trainer(
 
 def section(folder: Path, prefix: str, *, running: bool = True) -> torch.Tensor:
     """All tensors of a checkpoint's section as one vector, without running statistics if wanted."""
-    stored = files.load(folder / LAST, "training").section(prefix)
+    stored = files.load(StepFolder(folder).last, "training").section(prefix)
     counted = ("running_mean", "running_var", "num_batches_tracked")
     names = [name for name in sorted(stored) if running or not name.endswith(counted)]
     return torch.cat([stored[name].flatten().double() for name in names])
@@ -211,7 +212,10 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step_and_they_go_on(tmp_p
         run.run()
 
     assert on_ranks(2, stopped) == [143, 143]
-    assert files.load(tmp_path / "part" / LAST, "training").state["progress"]["step"] in (2, 3)
+    assert files.load(StepFolder(tmp_path / "part").last, "training").state["progress"]["step"] in (
+        2,
+        3,
+    )
     for folder in ("part", "whole"):
         ends = on_ranks(
             2, lambda ranks, f=folder: trainer(tmp_path / f, ranks, **settings).run(resume=True)

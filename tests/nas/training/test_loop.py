@@ -13,11 +13,13 @@ from torch import nn
 from nas.recipe.experiment import Training
 from nas.runs import checkpoints as files
 from nas.runs.checkpoints import Checkpoint
+from nas.runs.folder import StepFolder
 from nas.tasks.in_memory import InMemoryClassification
 from nas.training.device import is_out_of_memory
 from nas.training.evaluation import evaluate
 from nas.training.interrupt import Stopped
-from nas.training.loop import BEST, LAST, Trainer, single_pass
+from nas.training.loop import Trainer
+from nas.training.passes import single_pass
 from search_spaces import UserError
 
 
@@ -91,8 +93,8 @@ def test_it_learns_and_keeps_the_last_and_the_best(tmp_path):
     assert [entry["epoch"] for entry in state.history] == [1, 2, 3]
     assert state.best == max(entry["scores"]["network"] for entry in state.history) > 90
     assert state.updates == 3 * run.steps == 36
-    assert_equal(files.load(tmp_path / LAST, "training").section("model"), weights(run))
-    assert (tmp_path / BEST).is_file() and list(tmp_path.glob("events*"))
+    assert_equal(files.load(StepFolder(tmp_path).last, "training").section("model"), weights(run))
+    assert (StepFolder(tmp_path).best).is_file() and list(tmp_path.glob("events*"))
 
 
 @pytest.mark.parametrize(
@@ -175,10 +177,12 @@ def test_several_passes_add_up_to_one_gradient(tmp_path):
     module = trainer(tmp_path / "a", epochs=1)
     twice = trainer(tmp_path / "b", halves, forwards=2, epochs=1)
     for run in (module, twice):
-        run.module[5].p = 0.0
-        run.module[1].momentum = 0.0
+        run.updater.module[5].p = 0.0
+        run.updater.module[1].momentum = 0.0
         run.run()
-    for a, b in zip(module.module.parameters(), twice.module.parameters(), strict=True):
+    for a, b in zip(
+        module.updater.module.parameters(), twice.updater.module.parameters(), strict=True
+    ):
         torch.testing.assert_close(a, b)
 
 
