@@ -14,7 +14,7 @@ from nas.optimizers.base import Member, Optimizer
 from nas.progress import Bar, Reporter
 from nas.runs.results import Budget, FamilyMember, SearchResult
 from nas.search.evaluators.base import Evaluator
-from nas.search.record import Slot
+from nas.search.rows import Slot
 from nas.search.worker import Closed
 from nas.tasks.score import Score
 

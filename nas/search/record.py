@@ -14,24 +14,32 @@ identity; a slot has one trial, and the first worker to complete it counts.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import timedelta
 from typing import Any, Literal
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import IntDistribution, distribution_to_json
+from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from nas.optimizers.base import Candidate
+from nas.search import rows
 from nas.search.database import engine, patiently, quiet, sqlite_path, storage
 from nas.search.evaluators.base import Evaluation
+from nas.search.rows import (
+    ATTRIBUTES,
+    HEARTBEATS,
+    PARAMS,
+    STUDIES,
+    STUDY_ATTRIBUTES,
+    TRIALS,
+    VALUES,
+    Slot,
+)
 from nas.search.worker_names import is_dead
 from nas.urls import shown
 from search_spaces import SearchSpace, UserError
@@ -42,36 +50,7 @@ CLAIM_SECONDS = 60.0
 RENEW_SECONDS = 10.0
 """How often a worker renews its claim."""
 
-STUDIES = models.StudyModel.__table__
-TRIALS = models.TrialModel.__table__
-VALUES = models.TrialValueModel.__table__
-PARAMS = models.TrialParamModel.__table__
-ATTRIBUTES = models.TrialUserAttributeModel.__table__
-STUDY_ATTRIBUTES = models.StudyUserAttributeModel.__table__
-HEARTBEATS = models.TrialHeartbeatModel.__table__
-
 Direction = Literal["maximize", "minimize"]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A candidate as recorded. ``score`` is None until it is complete, and where it failed."""
-
-    trial: int
-    iteration: int
-    slot: int
-    choices: Mapping[str, int]
-    state: TrialState
-    score: float | None = None
-    loss: float = 0.0
-    seconds: float = 0.0
-    beside: Mapping[str, Any] | None = None
-    error: str | None = None
-
-    @property
-    def finished(self) -> bool:
-        """True when it was evaluated, with or without a score."""
-        return self.state in (TrialState.COMPLETE, TrialState.FAIL)
 
 
 class Record:
@@ -163,7 +142,7 @@ class Record:
         def write() -> None:
             with self._transaction() as connection:
                 self._lock(connection)
-                self._write_attributes(connection, attributes)
+                rows.write_attributes(connection, self.study, attributes)
 
         patiently(write, self.url)
 
@@ -187,7 +166,7 @@ class Record:
             space: names and values of the choices, recorded as the trials' parameters.
             attributes: of the study, written along.
         """
-        distributions = {n: _distribution(c.values) for n, c in space.choices.items()}
+        distributions = {n: rows.distribution(c.values) for n, c in space.choices.items()}
         texts = {name: distribution_to_json(d) for name, d in distributions.items()}
 
         def write() -> bool:
@@ -214,7 +193,7 @@ class Record:
                         ("architecture", choices),
                         ("metrics", dict(candidate.metrics)),
                     ):
-                        attached.append(_attribute(trial, name, value))
+                        attached.append(rows.attribute(trial, name, value))
                     parameters += [
                         {
                             "trial_id": trial,
@@ -226,7 +205,7 @@ class Record:
                     ]
                 connection.execute(sa.insert(ATTRIBUTES), attached)
                 connection.execute(sa.insert(PARAMS), parameters)
-                self._write_attributes(connection, attributes or {})
+                rows.write_attributes(connection, self.study, attributes or {})
             return True
 
         return patiently(write, self.url)
@@ -244,7 +223,9 @@ class Record:
                         )
                     ).all()
                 )
-                results = self._results(connection, [t for t in known if _is_finished(states[t])])
+                results = rows.results_of(
+                    connection, [t for t in known if rows.is_finished(states[t])]
+                )
             return {
                 slot: Slot(trial, iteration, slot, choices, states[trial], **results.get(trial, {}))
                 for trial, (slot, choices) in known.items()
@@ -272,12 +253,12 @@ class Record:
                         sa.update(TRIALS)
                         .where(TRIALS.c.trial_id == waiting)
                         .where(TRIALS.c.state == TrialState.WAITING)
-                        .values(state=TrialState.RUNNING, datetime_start=_now())
+                        .values(state=TrialState.RUNNING, datetime_start=rows.now())
                     )
                     if changed.rowcount == 1:
                         # with its first heartbeat, so that no claim is without one
-                        self._beat(connection, waiting)
-                        _replace_attribute(connection, waiting, "worker", worker)
+                        rows.beat(connection, waiting)
+                        rows.replace_attribute(connection, waiting, "worker", worker)
                         return by_trial[waiting]
 
         return patiently(write, self.url)
@@ -299,7 +280,7 @@ class Record:
     def renew(self, trial: int) -> None:
         """Say that a claim's worker is alive."""
         with self._transaction() as connection:
-            self._beat(connection, trial)
+            rows.beat(connection, trial)
 
     def free_expired(self, slots: Sequence[Slot], *, worker: str) -> int:
         """Free the claims that were not renewed, and those of dead processes of this machine.
@@ -365,12 +346,12 @@ class Record:
                     sa.update(TRIALS)
                     .where(TRIALS.c.trial_id == slot.trial)
                     .where(TRIALS.c.state.in_([TrialState.RUNNING, TrialState.WAITING]))
-                    .values(state=state, datetime_complete=_now())
+                    .values(state=state, datetime_complete=rows.now())
                 )
                 if changed.rowcount != 1:
                     return False
-                rows = [_attribute(slot.trial, k, v) for k, v in attributes.items()]
-                connection.execute(sa.insert(ATTRIBUTES), rows)
+                told = [rows.attribute(slot.trial, k, v) for k, v in attributes.items()]
+                connection.execute(sa.insert(ATTRIBUTES), told)
                 if values:
                     connection.execute(
                         sa.insert(VALUES),
@@ -407,80 +388,6 @@ class Record:
         self, connection: Connection, iteration: int
     ) -> dict[int, tuple[int, dict[str, int]]]:
         """Trial → slot and choices; never changes once an iteration is open."""
-        if self._trials.get(iteration):
-            return self._trials[iteration]
-        wanted = (
-            sa.select(TRIALS.c.trial_id)
-            .join(ATTRIBUTES, ATTRIBUTES.c.trial_id == TRIALS.c.trial_id)
-            .where(TRIALS.c.study_id == self.study)
-            .where(ATTRIBUTES.c.key == "iteration")
-            .where(ATTRIBUTES.c.value_json == json.dumps(iteration))
-        )
-        found: dict[int, dict[str, Any]] = {}
-        for trial, key, text in connection.execute(
-            sa.select(ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
-            .where(ATTRIBUTES.c.trial_id.in_(wanted))
-            .where(ATTRIBUTES.c.key.in_(["slot", "architecture"]))
-        ):
-            found.setdefault(trial, {})[key] = json.loads(text)
-        self._trials[iteration] = {
-            trial: (data["slot"], data["architecture"])
-            for trial, data in sorted(found.items(), key=lambda item: item[1]["slot"])
-        }
+        if not self._trials.get(iteration):
+            self._trials[iteration] = rows.trials_of(connection, self.study, iteration)
         return self._trials[iteration]
-
-    def _results(self, connection: Connection, trials: list[int]) -> dict[int, dict[str, Any]]:
-        results: dict[int, dict[str, Any]] = {}
-        if trials:
-            for trial, key, text in connection.execute(
-                sa.select(ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
-                .where(ATTRIBUTES.c.trial_id.in_(trials))
-                .where(ATTRIBUTES.c.key.in_(["score", "loss", "seconds", "beside", "error"]))
-            ):
-                results.setdefault(trial, {})[key] = json.loads(text)
-        return results
-
-    def _beat(self, connection: Connection, trial: int) -> None:
-        changed = connection.execute(
-            sa.update(HEARTBEATS)
-            .where(HEARTBEATS.c.trial_id == trial)
-            .values(heartbeat=sa.func.now())
-        )
-        if changed.rowcount == 0:
-            connection.execute(
-                sa.insert(HEARTBEATS).values(trial_id=trial, heartbeat=sa.func.now())
-            )
-
-    def _write_attributes(self, connection: Connection, attributes: Mapping[str, Any]) -> None:
-        for key, value in attributes.items():
-            own = (STUDY_ATTRIBUTES.c.study_id == self.study) & (STUDY_ATTRIBUTES.c.key == key)
-            connection.execute(sa.delete(STUDY_ATTRIBUTES).where(own))
-            connection.execute(
-                sa.insert(STUDY_ATTRIBUTES).values(
-                    study_id=self.study, key=key, value_json=json.dumps(value)
-                )
-            )
-
-
-def _is_finished(state: TrialState) -> bool:
-    return state in (TrialState.COMPLETE, TrialState.FAIL)
-
-
-def _now() -> datetime:
-    """As Optuna stores times: UTC without saying so."""
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _attribute(trial: int, key: str, value: Any) -> dict[str, Any]:
-    return {"trial_id": trial, "key": key, "value_json": json.dumps(value)}
-
-
-def _replace_attribute(connection: Connection, trial: int, key: str, value: Any) -> None:
-    own = (ATTRIBUTES.c.trial_id == trial) & (ATTRIBUTES.c.key == key)
-    connection.execute(sa.delete(ATTRIBUTES).where(own))
-    connection.execute(sa.insert(ATTRIBUTES).values(**_attribute(trial, key, value)))
-
-
-def _distribution(values: Sequence[int]) -> IntDistribution:
-    step = math.gcd(*(b - a for a, b in pairwise(values))) or 1
-    return IntDistribution(values[0], values[-1], step=step)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from nas.optimizers.base import Candidate, Member, Optimizer, Result
 from nas.search.evaluators.base import CandidateFailed, Evaluation, Evaluator
-from nas.search.record import RENEW_SECONDS, Record, Slot
+from nas.search.record import RENEW_SECONDS, Record
+from nas.search.rows import Slot
 from nas.search.worker_names import this_worker
 from nas.urls import shown
 from search_spaces import UserError

@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from nas.optimizers import optimizer
 from nas.search import run_search
 from nas.search.database import sqlite_url
-from nas.search.record import ATTRIBUTES, HEARTBEATS, Record
+from nas.search.record import Record
+from nas.search.rows import ATTRIBUTES, HEARTBEATS
 from search_spaces import Architecture, UserError
 from tests.nas.problems import tiny_problem
 from tests.nas.search import process

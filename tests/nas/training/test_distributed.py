@@ -201,14 +201,14 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step_and_they_go_on(tmp_p
     def stopped(ranks):
         run = trainer(tmp_path / "part", ranks, **settings)
         if ranks.rank == 1:
-            drawn = run.passes
+            drawn = run.updater.passes
 
             def passes(module, images, targets, position):
                 if position.step == 1:
                     os.kill(os.getpid(), signal.SIGTERM)
                 return drawn(module, images, targets, position)
 
-            run.passes = passes
+            run.updater.passes = passes
         run.run()
 
     assert on_ranks(2, stopped) == [143, 143]
@@ -251,7 +251,7 @@ def test_a_rank_that_dies_ends_the_others_with_a_word_on_how_to_go_on(tmp_path, 
     def dies(ranks):
         run = trainer(tmp_path, ranks, name="largest", steps_per_epoch=4)
         if ranks.rank == 1:
-            run.passes = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            run.updater.passes = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         run.run()
 
     assert on_ranks(2, dies) == [2, -signal.SIGKILL]
