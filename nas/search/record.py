@@ -33,7 +33,6 @@ from nas.search.evaluators.base import Evaluation
 from nas.search.rows import (
     ATTRIBUTES,
     HEARTBEATS,
-    PARAMS,
     STUDIES,
     STUDY_ATTRIBUTES,
     TRIALS,
@@ -174,37 +173,7 @@ class Record:
                 self._lock(connection)
                 if self._find(connection, iteration):
                     return False
-                number = connection.execute(
-                    sa.select(sa.func.count()).where(TRIALS.c.study_id == self.study)
-                ).scalar_one()
-                parameters, attached = [], []
-                for i, candidate in enumerate(candidates):
-                    key = connection.execute(
-                        sa.insert(TRIALS).values(
-                            number=number + i, study_id=self.study, state=TrialState.WAITING
-                        )
-                    ).inserted_primary_key
-                    assert key is not None
-                    trial = key[0]
-                    choices = dict(candidate.architecture)
-                    for name, value in (
-                        ("iteration", iteration),
-                        ("slot", candidate.slot),
-                        ("architecture", choices),
-                        ("metrics", dict(candidate.metrics)),
-                    ):
-                        attached.append(rows.attribute(trial, name, value))
-                    parameters += [
-                        {
-                            "trial_id": trial,
-                            "param_name": name,
-                            "param_value": float(value),
-                            "distribution_json": texts[name],
-                        }
-                        for name, value in choices.items()
-                    ]
-                connection.execute(sa.insert(ATTRIBUTES), attached)
-                connection.execute(sa.insert(PARAMS), parameters)
+                rows.enqueue(connection, self.study, iteration, candidates, texts)
                 rows.write_attributes(connection, self.study, attributes or {})
             return True
 

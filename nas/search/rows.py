@@ -19,6 +19,8 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from nas.optimizers.base import Candidate
+
 STUDIES = models.StudyModel.__table__
 TRIALS = models.TrialModel.__table__
 VALUES = models.TrialValueModel.__table__
@@ -133,3 +135,50 @@ def distribution(values: Sequence[int]) -> IntDistribution:
     """The values of a choice, as Optuna describes a parameter."""
     step = math.gcd(*(b - a for a, b in pairwise(values))) or 1
     return IntDistribution(values[0], values[-1], step=step)
+
+
+def enqueue(
+    connection: Connection,
+    study: int,
+    iteration: int,
+    candidates: Sequence[Candidate],
+    distributions: Mapping[str, str],
+) -> None:
+    """Add a waiting trial for every candidate of an iteration.
+
+    Args:
+        connection: of the transaction.
+        study: the study's number.
+        iteration: of the candidates.
+        candidates: with their metrics.
+        distributions: choice → its `distribution`, as Optuna writes it.
+    """
+    number = connection.execute(
+        sa.select(sa.func.count()).where(TRIALS.c.study_id == study)
+    ).scalar_one()
+    parameters, attached = [], []
+    for i, candidate in enumerate(candidates):
+        key = connection.execute(
+            sa.insert(TRIALS).values(number=number + i, study_id=study, state=TrialState.WAITING)
+        ).inserted_primary_key
+        assert key is not None
+        trial = key[0]
+        choices = dict(candidate.architecture)
+        for name, value in (
+            ("iteration", iteration),
+            ("slot", candidate.slot),
+            ("architecture", choices),
+            ("metrics", dict(candidate.metrics)),
+        ):
+            attached.append(attribute(trial, name, value))
+        parameters += [
+            {
+                "trial_id": trial,
+                "param_name": name,
+                "param_value": float(value),
+                "distribution_json": distributions[name],
+            }
+            for name, value in choices.items()
+        ]
+    connection.execute(sa.insert(ATTRIBUTES), attached)
+    connection.execute(sa.insert(PARAMS), parameters)

@@ -8,7 +8,7 @@ from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment
 from nas.runs.folder import RunFolder
 from nas.runs.networks import load_chosen
-from nas.runs.results import RunResult
+from nas.runs.results import RunResult, SearchResult, SupernetResult, TrainResult
 from nas.steps.common import encoder_seconds
 from nas.steps.network import Purpose, train_network
 from nas.steps.search import search, trains_first
@@ -48,13 +48,20 @@ def run(
         resume=resume,
         reporter=reporter,
     )
+    result = _sum(first, second, third)
+    result.write(folder.result)
+    return result
+
+
+def _sum(first: SupernetResult | None, second: SearchResult, third: TrainResult) -> RunResult:
+    """What the steps came to together."""
     seconds = {
         **encoder_seconds(first, third),
         **({"supernet": first.seconds} if first is not None else {}),
         "search": second.seconds["search"],
         "train": third.seconds,
     }
-    result = RunResult(
+    return RunResult(
         experiment=third.experiment,
         task=third.task,
         seed=third.seed,
@@ -69,5 +76,3 @@ def run(
         macs=third.macs,
         params=third.params,
     )
-    result.write(folder.result)
-    return result

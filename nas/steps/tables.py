@@ -11,7 +11,7 @@ from lut import Table, build_table, open_cost_model
 from lut.cost import CostModel
 from lut.devices import MeasuringDevice, Progress, ProgressCallback
 from lut.fit import read_measurements
-from lut.validate import Point, Validation, compare, validate
+from lut.validate import Validation, compare, predict, validate
 from nas.progress import SILENT, Reporter
 from nas.runs.folder import StepFolder
 from nas.runs.networks import find
@@ -140,11 +140,9 @@ def check_on_measurements(path: Path, model: CostModel) -> Validation:
     Raises:
         UserError: the file cannot be read, or the model lacks an operation.
     """
-    points = []
-    for measured in read_measurements(path):
-        network = Network(measured.name, (1, 1, 1), measured.operations, (), {})
-        parts: dict[str, float] = {}
-        for operation in network.operations:
-            parts[operation.type] = parts.get(operation.type, 0.0) + model.cost(operation)
-        points.append(Point(measured.name, sum(parts.values()), measured.latency, parts))
-    return compare(points)
+    return compare(
+        [
+            predict(m.name, Network(m.name, (1, 1, 1), m.operations, (), {}), model, m.latency)
+            for m in read_measurements(path)
+        ]
+    )

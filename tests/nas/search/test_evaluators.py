@@ -11,6 +11,15 @@ from nas.tasks.in_memory import InMemoryClassification
 from search_spaces import UserError, space
 from supernet import CompactNetwork, Supernet, extract, recalibrate
 
+TUNING = {
+    "steps": 500,
+    "lr": 0.001,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "batch_size": 32,
+    "recalibration_images": 0,
+}
+
 
 @pytest.fixture(scope="module")
 def task():
@@ -78,7 +87,7 @@ def netadapt(small, task, folder, *, resume=False, **settings):
     budget = 0.72 * metric.of(small.describe(small.largest()))
     problem = Problem(small, (metric,), {"macs": budget})
     _, network = pretrained(task)
-    evaluator = FineTuning(network, small, task, folder, batch_size=32, **settings)
+    evaluator = FineTuning(network, small, task, folder, **{**TUNING, **settings})
     search = optimizer("netadapt", problem, initial_reduction=0.12, decay=0.95)
     return run_search(search, evaluator, folder, resume=resume)
 
@@ -143,4 +152,4 @@ def test_recalibration_needs_batch_norm(task, tmp_path):
     small, network = pretrained(task)
     network.layers = torch.nn.ModuleDict()
     with pytest.raises(UserError, match="no batch normalisation"):
-        FineTuning(network, small, task, tmp_path, recalibration_images=10)
+        FineTuning(network, small, task, tmp_path, **{**TUNING, "recalibration_images": 10})

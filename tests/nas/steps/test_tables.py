@@ -2,9 +2,11 @@
 
 import pytest
 
+from lut import open_cost_model
 from lut.cost import DeviceInfo
 from lut.devices.base import Measurement, Progress
-from nas.steps.tables import measured_table
+from lut.validate import compare, predict
+from nas.steps.tables import check_on_measurements, measured_table
 from search_spaces import space
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
@@ -57,3 +59,17 @@ def test_measuring_on_a_restless_machine_warns_once(tmp_path, monkeypatch):
     assert again.identity == table.identity
     (warning,) = restless.warnings
     assert "restless" in warning and "--fresh" in warning
+
+
+def test_measured_networks_of_a_file_err_by_the_same_kinds_as_those_of_a_device(tmp_path):
+    model = open_cost_model("pixel1-cpu")
+    sizes = {"mobilenet_v1": 128, "mobilenet_v2": 160, "mobilenet_v3_large": 224}
+    file = tmp_path / "measured.csv"
+    rows = [f"{name},1.0,{pixels},10.0" for name, pixels in sizes.items()]
+    file.write_text("\n".join(["network,width,resolution,latency_ms", *rows]))
+    networks = [space(name, resolution=pixels) for name, pixels in sizes.items()]
+    described = [found.describe(found.largest()) for found in networks]
+    expected = compare([predict("one", network, model, 10.0) for network in described])
+    found = check_on_measurements(file, model).by_operation()
+    assert {row["kind"] for row in found} == {row["kind"] for row in expected.by_operation()}
+    assert any(row["kind"].startswith("depthwise 3x3 at ") for row in found)
