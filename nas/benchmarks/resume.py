@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import runpy
 import shutil
 import signal
 import sys
@@ -18,7 +19,6 @@ import torch
 import torch.utils.tensorboard
 
 import nas.steps  # noqa: F401  imported before processes are forked
-from nas.cli import main
 from nas.progress import SILENT, Reporter
 from nas.recipe.loading import load_experiment
 from nas.recipe.tasks import open_task
@@ -136,7 +136,13 @@ def _start(arguments: Sequence[str]) -> multiprocessing.process.BaseProcess:
         os.dup2(silent, 1)
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = sys.stdout
-        os._exit(main(list(arguments)))
+        # as ``python -m nas`` does: the command line is above the benchmarks
+        sys.argv = ["nas", *arguments]
+        try:
+            runpy.run_module("nas", run_name="__main__")
+        except SystemExit as ended:
+            os._exit(int(ended.code or 0))
+        os._exit(0)
 
     process = multiprocessing.get_context("fork").Process(target=command)
     process.start()
