@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def open_cost_model(
 
     Args:
         device: a fitted device by name, or a measured device whose table is in the cache
-            (``host``, a phone); ignored where ``table`` is given.
-        table: a table file, or a fitted model's file.
+            (``host``, a phone); beside ``table`` the device that the file must be of.
+        table: a table file, or a fitted model's file (``nas lut fit --out``).
         precision: of a measured device's table.
         space: what is to be priced; of several cached tables the one that was built for it is
             opened.
@@ -30,13 +31,17 @@ def open_cost_model(
             those that cover them all is opened, else the largest.
 
     Raises:
-        UserError: unknown device, no such table, or a file that is none.
+        UserError: unknown device, no such table, a file that is none, or one of another device.
     """
     from lut.fit import fitted_names, load_fitted
-    from lut.table import Table
 
     if table is not None:
-        return Table.load(table)
+        model = _read(table)
+        if device is not None and device != model.device.name:
+            raise UserError(
+                f"--device {device}: the file {table} is of {model.device.name}; leave one out"
+            )
+        return model
     if device is None:
         raise UserError("name a device (--device) or a table (--table)")
     if device in fitted_names():
@@ -50,6 +55,21 @@ def open_cost_model(
             "`nas lut build EXPERIMENT --device host`"
         )
     raise unknown("device", device, [*fitted_names(), "host"])
+
+
+def _read(path: Path) -> CostModel:
+    """A table's file or a fitted model's."""
+    from lut.fit import FittedModel
+    from lut.table import Table
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # a table may be YAML; what cannot be read is refused there
+        return Table.load(path)
+    if isinstance(data, dict) and data.get("kind") == "fitted-model":
+        return FittedModel.load(path)
+    return Table.load(path)
 
 
 def _cached(

@@ -129,7 +129,8 @@ def check_on_device(
     """
     networks = networks_named(reference, count, seed)
     operations = [o for network in networks.values() for o in network.operations]
-    model = open_cost_model(device.info("float32").name, table, operations=operations)
+    named = device.info("float32").name if table is None else None
+    model = open_cost_model(named, table, operations=operations)
     with progress_of(reporter, f"measuring {len(networks)} networks on {device.name}") as show:
         return model, validate(networks, model, device, on_progress=show)
 

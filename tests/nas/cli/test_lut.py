@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from nas.cli import main
+from nas.recipe.experiment import SearchSection
+from nas.steps.problem import problem_for
 from search_spaces import space
 from tests.nas.cli.commands import call
 
@@ -55,3 +58,25 @@ def test_a_users_mistake_is_one_line_and_exit_2(capfd, arguments, words):
     out, err = capfd.readouterr()
     assert out == "" and err.startswith("nas: ") and err.count("\n") == 1
     assert words in err
+
+
+def test_what_a_fit_wrote_is_read_as_a_table_of_its_device(capfd):
+    shipped = Path(str(files("lut.fit"))) / "coefficients" / "pixel6-cpu.json"
+    Path("mine.json").write_text(shipped.read_text())
+    expected = call(capfd, "describe", "mobilenet_v2", "--device=pixel6-cpu")["latency_ms"]
+    for command in (["describe"], ["lut", "query"]):
+        found = call(capfd, *command, "mobilenet_v2", "--table=mine.json")
+        assert found["latency_ms"] == pytest.approx(expected)
+    network = space("mobilenet_v2")
+    problem = problem_for(network, SearchSection(budget="50%", table=Path("mine.json")))
+    assert problem.budgets["latency"] == pytest.approx(expected / 2)
+
+
+@pytest.mark.parametrize("command", [["describe"], ["lut", "query"]])
+def test_a_table_of_another_device_than_the_one_that_is_named_is_refused(capfd, command):
+    shipped = Path(str(files("lut.fit"))) / "coefficients" / "pixel6-cpu.json"
+    Path("mine.json").write_text(shipped.read_text())
+    assert main([*command, "mobilenet_v2", "--table=mine.json", "--device=pixel1-cpu"]) == 2
+    err = capfd.readouterr().err
+    assert "pixel1-cpu" in err and "is of pixel6-cpu" in err and err.count("\n") == 1
+    assert main([*command, "mobilenet_v2", "--table=mine.json", "--device=pixel6-cpu"]) == 0
