@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,16 +59,12 @@ def open_cost_model(
 def _read(path: Path) -> CostModel:
     """A table's file or a fitted model's."""
     from lut.fit import FittedModel
-    from lut.table import Table
+    from lut.table import Table, read_data
 
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # a table may be YAML; what cannot be read is refused there
-        return Table.load(path)
+    data = read_data(path)
     if isinstance(data, dict) and data.get("kind") == "fitted-model":
-        return FittedModel.load(path)
-    return Table.load(path)
+        return FittedModel.from_dict(data, str(path))
+    return Table.from_dict(data, str(path))
 
 
 def _cached(

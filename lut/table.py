@@ -252,22 +252,29 @@ class Table:
         Raises:
             UserError: no such file, truncated, or not a table.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise UserError(f"cannot read the table {path}: {reason}") from None
-        try:
-            if path.suffix in {".yaml", ".yml"}:
-                import yaml
+        return cls.from_dict(read_data(path), str(path))
 
-                data = yaml.safe_load(text)
-            else:
-                data = json.loads(text)
-        except Exception as error:
-            line = str(error).splitlines()[0]
-            raise UserError(f"{path} is truncated or not a table: {line}") from None
-        return cls.from_dict(data, str(path))
+
+def read_data(path: Path) -> Any:
+    """What a JSON (or YAML) file holds that should be a table.
+
+    Raises:
+        UserError: no such file, or truncated.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise UserError(f"cannot read the table {path}: {reason}") from None
+    try:
+        if path.suffix in {".yaml", ".yml"}:
+            import yaml
+
+            return yaml.safe_load(text)
+        return json.loads(text)
+    except Exception as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path} is truncated or not a table: {line}") from None
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -15,8 +15,8 @@ from lut import open_cost_model
 from nas.benchmarks import once_for_all
 from nas.metrics import macs, priced
 from nas.optimizers import Problem, Result
-from nas.optimizers import optimizer as open_optimizer
 from nas.own_code import load_function
+from nas.recipe.optimizers import open_optimizer
 from nas.recipe.spaces import open_space
 from search_spaces import SearchSpace, UserError
 from search_spaces.batch import Matrix, Vector
@@ -42,7 +42,11 @@ class _Search:
 
     curve: list[float] = field(default_factory=list)
     asking: float = 0.0
-    reached: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """True where it found a network within the budget."""
+        return math.isfinite(self.curve[-1])
 
     def at(self, evaluations: int) -> float:
         """The best score after so many evaluations, or after all where there were fewer."""
@@ -90,10 +94,9 @@ def run(
             curves[f"{label}, {share:.0%}"] = [s.curve for s in found[label]]
     if picture:
         _draw(curves, Path(picture))
-    first = rows[0]
     return {
         "name": "optimizers",
-        "value": first["best"],
+        "value": rows[0]["best"],
         "unit": "score",
         "details": {
             "oracle": oracle,
@@ -137,7 +140,7 @@ def _search(
     settings = {"samples": samples, "iterations": max(1, (evaluations - 1) // samples), **given}
     name = settings.pop("optimizer", label)
     search, best = _Search(), -math.inf
-    optimizer = open_optimizer(name, problem, **settings)
+    optimizer = open_optimizer(name, problem, settings)
     while len(search.curve) < evaluations:
         started = time.perf_counter()
         candidates = optimizer.ask()
@@ -154,7 +157,6 @@ def _search(
         optimizer.tell([Result(c, float(v)) for c, v in zip(candidates, values, strict=True)])
         search.asking += time.perf_counter() - started
     search.curve = search.curve[:evaluations]
-    search.reached = math.isfinite(search.curve[-1])
     return search
 
 
@@ -185,9 +187,11 @@ def _interval(differences: Vector) -> float | None:
     """Half the 95 % interval of a mean of paired differences (Student's t)."""
     if len(differences) < 2:
         return None
-    quantile = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-    t = quantile.get(len(differences), 2.0)
-    return float(t * differences.std(ddof=1) / math.sqrt(len(differences)))
+    # scikit-learn, which the package needs, brings scipy
+    from scipy.stats import t
+
+    count = len(differences)
+    return float(t.ppf(0.975, count - 1) * differences.std(ddof=1) / math.sqrt(count))
 
 
 def _mean(values: list[float]) -> float | None:

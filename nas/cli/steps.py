@@ -74,7 +74,7 @@ def search(
     device: Device = None,
     table: TableFile = None,
     optimizer: Annotated[
-        str | None, typer.Option("--optimizer", help="mcd, netadapt, random, nsga2 or tpe.")
+        str | None, typer.Option("--optimizer", help="mcd, guided, netadapt, random, nsga2 or tpe.")
     ] = None,
     network: Annotated[
         str | None,

@@ -198,9 +198,9 @@ class Optimizer(ABC):
     def settings(self) -> dict[str, Any]:
         """Everything but the problem that decides what is proposed, as plain JSON types."""
 
-    @abstractmethod
     def best(self) -> Member | None:
-        """The member that the search recommends: within every budget, best score."""
+        """The member that the search recommends: within every budget, best score; None if none."""
+        return next(iter(self._within_budget()), None)
 
     @abstractmethod
     def _propose(self) -> Sequence[Candidate]:
@@ -214,6 +214,11 @@ class Optimizer(ABC):
         largest = self.problem.space.largest()
         costs = self.problem.costs(self.problem.rows([largest]))[0]
         return (Candidate(0, 0, largest, self.problem.named(costs)),)
+
+    def _candidate(self, slot: int, row: Matrix, costs: Vector) -> Candidate:
+        """The network of a row of values, with its costs, as a candidate of this iteration."""
+        architecture = self.problem.space.architecture(self.problem.values(row))
+        return Candidate(self.iteration, slot, architecture, self.problem.named(costs))
 
     def _learn(self, results: Sequence[Result]) -> None:
         """Take note of all results of an iteration, by slot."""

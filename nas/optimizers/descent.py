@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nas.metrics.budgets import show
-from nas.optimizers.base import Candidate, Member, Optimizer, Problem
+from nas.optimizers.base import Candidate, Optimizer, Problem
 from nas.optimizers.schedule import Schedule
 from search_spaces.batch import Matrix, Vector
 
@@ -31,10 +31,6 @@ class Descent(Optimizer):
         """The schedule; variants add their own."""
         return {"iterations": self.schedule.iterations, "decay": self.schedule.decay}
 
-    def best(self) -> Member | None:
-        """The best member within every budget; None while none is."""
-        return next(iter(self._within_budget()), None)
-
     def _complete(self) -> bool:
         if not self.family:
             return False
@@ -49,15 +45,7 @@ class Descent(Optimizer):
         targets = np.array(self.schedule.targets(self.iteration, resources.tolist()))
         row = self.problem.rows([last.architecture])[0]
         found = self._shrink(row, resources, targets)
-        return [
-            Candidate(
-                iteration=self.iteration,
-                slot=slot,
-                architecture=self.problem.space.architecture(self.problem.values(values)),
-                metrics=self.problem.named(costs),
-            )
-            for slot, values, costs in found
-        ]
+        return [self._candidate(slot, values, costs) for slot, values, costs in found]
 
     @abstractmethod
     def _shrink(

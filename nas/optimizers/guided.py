@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.optimizers.base import Candidate, Member, Optimizer, Problem, Result
+from nas.optimizers.base import Candidate, Optimizer, Problem, Result
 from nas.optimizers.mcd import default_samples
 from nas.optimizers.moves import Moves
 from nas.optimizers.registry import register
@@ -111,10 +111,6 @@ class Guided(Optimizer):
             "tolerance": self.tolerance,
         }
 
-    def best(self) -> Member | None:
-        """The best member within every budget."""
-        return next(iter(self._within_budget()), None)
-
     def _complete(self) -> bool:
         if not self.family:
             return False
@@ -153,16 +149,12 @@ class Guided(Optimizer):
         limits = self.problem.limits()
         if not len(rows) and (targets > limits).any():
             rows, costs = self._unseen(*self._moves.draw(parents, limits, self.proposals, source))
-        if not len(rows) and self._best_cost_is_over(limits):
+        # nothing within the budgets is known yet
+        if not len(rows) and not (self._costs <= limits).all(axis=1).any():
             rows = self.problem.rows([self.problem.space.smallest()])
             rows, costs = self._unseen(rows, self.problem.costs(rows))
         return [
-            Candidate(
-                self.iteration,
-                slot,
-                self.problem.space.architecture(self.problem.values(rows[i])),
-                self.problem.named(costs[i]),
-            )
+            self._candidate(slot, rows[i], costs[i])
             for slot, i in enumerate(self._chosen(rows, surrogate, source))
         ]
 
@@ -184,9 +176,6 @@ class Guided(Optimizer):
     def _unseen(self, rows: Matrix, costs: Vector) -> tuple[Matrix, Vector]:
         new = [i for i, row in enumerate(rows) if row.tobytes() not in self._seen]
         return rows[new], costs[new]
-
-    def _best_cost_is_over(self, limits: Vector) -> bool:
-        return not (self._costs <= limits).all(axis=1).any()
 
     def _chosen(
         self, rows: Matrix, surrogate: Surrogate | None, source: np.random.Generator

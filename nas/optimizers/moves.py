@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.optimizers.base import Problem
+from nas.optimizers.descent import scan
 from search_spaces.batch import Matrix, Vector
 
 CHANGED = 4
@@ -59,7 +60,11 @@ class Moves:
         for step in range(len(columns)):
             if not waiting:
                 break
-            scans = [_scan(rows[i], orders[i, step], choices) for i in waiting]
+            at = [int(column) for column in orders[waiting, step]]
+            scans = [
+                scan(rows[i], column, choices[column].values)
+                for i, column in zip(waiting, at, strict=True)
+            ]
             gaps, excess = self._distances(np.concatenate(scans), targets)
             start, left = 0, []
             for i, scanned in zip(waiting, scans, strict=True):
@@ -90,13 +95,6 @@ class Moves:
         width = len(self.problem.space.choices)
         unique = np.array(list(known.values()), dtype=np.int64).reshape(-1, width)
         return unique, self.problem.costs(unique)
-
-
-def _scan(row: Matrix, column: int, choices: list) -> Matrix:  # type: ignore[type-arg]
-    values = choices[column].values
-    rows = np.repeat(row[None], len(values), axis=0)
-    rows[:, column] = values
-    return rows
 
 
 def _next(gap: Vector, over: Vector, source: np.random.Generator) -> int:

@@ -18,7 +18,7 @@ import optuna
 from optuna.distributions import IntDistribution
 from optuna.samplers import BaseSampler
 
-from nas.optimizers.base import Candidate, Member, Optimizer, Problem, Result
+from nas.optimizers.base import Candidate, Optimizer, Problem, Result
 from nas.optimizers.fit import fit_to_budgets
 from nas.optimizers.mcd import default_samples
 from nas.optimizers.schedule import check_budgets
@@ -71,10 +71,6 @@ class Sampled(Optimizer):
             "iterations": self.iterations,
             "tolerance": self.tolerance,
         }
-
-    def best(self) -> Member | None:
-        """The best member within every budget."""
-        return next(iter(self._within_budget()), None)
 
     def _complete(self) -> bool:
         return self.iteration > self.iterations
