@@ -12,7 +12,7 @@ from search_spaces import Operation, SearchSpace, UserError, unknown
 def open_cost_model(
     device: str | None,
     table: Path | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     *,
     space: SearchSpace | None = None,
     operations: Sequence[Operation] = (),
@@ -23,14 +23,16 @@ def open_cost_model(
         device: a fitted device by name, or a measured device whose table is in the cache
             (``host``, a phone); beside ``table`` the device that the file must be of.
         table: a table file, or a fitted model's file (``nas lut fit --out``).
-        precision: of a measured device's table.
+        precision: of the networks that are priced; None for float32 on a measured device, else
+            for whatever the file or the fitted device is of.
         space: what is to be priced; of several cached tables the one that was built for it is
             opened.
         operations: what is to be priced; where no table was built for the space, the largest of
             those that cover them all is opened, else the largest.
 
     Raises:
-        UserError: unknown device, no such table, a file that is none, or one of another device.
+        UserError: unknown device, no such table, a file that is none, or one of another device or
+            precision.
     """
     from lut.fit import fitted_names, load_fitted
 
@@ -40,20 +42,38 @@ def open_cost_model(
             raise UserError(
                 f"--device {device}: the file {table} is of {model.device.name}; leave one out"
             )
-        return model
+        return _of_precision(model, precision, str(table))
     if device is None:
         raise UserError("name a device (--device) or a table (--table)")
     if device in fitted_names():
-        return load_fitted(device)
-    found = _cached(device, precision, space, operations)
+        return _of_precision(load_fitted(device), precision, device)
+    wanted = precision or "float32"
+    found = _cached(device, wanted, space, operations)
     if found is not None:
         return found
     if device == "host":
         raise UserError(
-            f"there is no {precision} table of this machine yet; measure one with "
-            "`nas lut build EXPERIMENT --device host`"
+            f"there is no {wanted} table of this machine yet; measure one with "
+            f"`nas lut build EXPERIMENT --device host{_option(wanted)}`"
         )
     raise unknown("device", device, [*fitted_names(), "host"])
+
+
+def _option(precision: Precision) -> str:
+    return "" if precision == "float32" else f" --precision {precision}"
+
+
+def _of_precision(model: CostModel, wanted: Precision | None, name: str) -> CostModel:
+    """The model, unless it prices networks of another precision."""
+    from lut.fit import fitted_names
+
+    own = model.device.precision
+    if wanted is None or wanted == own:
+        return model
+    siblings = [f"{name}-{wanted}", name.removesuffix(f"-{own}")]
+    other = next((n for n in siblings if n != name and n in fitted_names()), None)
+    advice = f"name {other}" if other else f"use --precision {own} or another device"
+    raise UserError(f"{name} prices {own} networks, not {wanted}: {advice}")
 
 
 def _read(path: Path) -> CostModel:

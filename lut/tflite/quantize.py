@@ -6,6 +6,7 @@ symmetric per filter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +60,14 @@ _VERSIONS = {
     "RELU6": 2,
     "RESIZE_BILINEAR": 2,
     "RESIZE_NEAREST_NEIGHBOR": 2,
+    "ELU": 1,
+    "HARD_SWISH": 1,
+    "RESHAPE": 1,
 }
-"""The operator versions that take int8."""
+"""The operators with an int8 kernel, and the version from which on they have it."""
+
+_ZERO_BELOW = {"HARD_SWISH": -3.0}
+"""Operators that make 0 of everything below: no step of their input's scale is spent there."""
 
 _WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """The axis of the filters in the weights of an operator."""
@@ -143,7 +150,7 @@ def quantize(content: bytes, images: Iterable[Array] | None) -> bytes:
         images: for `calibrate`; None puts every tensor on the same range, for timing.
 
     Raises:
-        UserError: as `calibrate`.
+        UserError: as `calibrate`; an operator without an int8 kernel.
     """
     ranges = None if images is None else calibrate(content, images)
     model = unpack(content)
@@ -178,6 +185,12 @@ class _Quantizer:
             numbers[max(code.builtinCode, code.deprecatedBuiltinCode)]
             for code in model.operatorCodes
         ]
+        for name in dict.fromkeys(self.codes):
+            if name not in _VERSIONS:
+                raise UserError(
+                    f"int8: the operator {name} has no int8 kernel here; use float32, or a space "
+                    "without it"
+                )
         self.scales = self._scales(ranges)
 
     def code(self, operator: Any) -> str:
@@ -193,7 +206,7 @@ class _Quantizer:
             tensor.type = self.s.TensorType.INT8
             tensor.quantization = self._parameters([scale.scale], [scale.zero])
         for code, name in zip(self.model.operatorCodes, self.codes, strict=True):
-            code.version = _VERSIONS.get(name, code.version)
+            code.version = _VERSIONS[name]
         self._drop_float_constants()
 
     def _drop_float_constants(self) -> None:
@@ -222,6 +235,7 @@ class _Quantizer:
         merged: dict[int, tuple[float, float]] = {}
         for index in computed:
             low, high = ANY_RANGE if ranges is None else ranges[index]
+            low = max(low, self._floor(index))
             known = merged.get(find(index), (low, high))
             merged[find(index)] = (min(low, known[0]), max(high, known[1]))
         scales = {index: scale_of(*merged[find(index)]) for index in computed}
@@ -231,6 +245,13 @@ class _Quantizer:
             elif self.code(operator) == "TANH":
                 scales[operator.outputs[0]] = Scale(1 / 128, 0)
         return scales
+
+    def _floor(self, index: int) -> float:
+        """Below this no reader tells values of a tensor apart."""
+        readers = [o for o in self.graph.operators if index in list(o.inputs)]
+        if not readers or index in list(self.graph.outputs):
+            return -math.inf
+        return min(_ZERO_BELOW.get(self.code(reader), -math.inf) for reader in readers)
 
     def _constants(self, operator: Any, done: dict[tuple[int, str], int]) -> None:
         """Put the float constants that an operator reads on a scale."""

@@ -8,7 +8,7 @@ import typer
 from rich.console import Group
 from rich.table import Table
 
-from nas.cli.options import Device, Json, TableFile
+from nas.cli.options import Device, Json, PrecisionOption, TableFile
 from nas.cli.output import count, facts, output
 from search_spaces import Operation
 
@@ -29,6 +29,7 @@ def describe(
     ] = None,
     device: Device = None,
     table: TableFile = None,
+    precision: PrecisionOption = None,
     json: Json = False,
 ) -> None:
     """Operations, shapes, MACs, parameters and latency per layer of a network."""
@@ -53,7 +54,7 @@ def describe(
             from lut import open_cost_model
 
             model = open_cost_model(
-                device, table, space=found.space, operations=resolved.operations
+                device, table, precision, space=found.space, operations=resolved.operations
             )
             for layer, operation in zip(layers, resolved.operations, strict=True):
                 layer["latency_ms"] = model.cost(operation)
@@ -61,6 +62,7 @@ def describe(
             data["device"] = {
                 "name": model.device.name,
                 "provenance": model.device.provenance,
+                "precision": model.device.precision,
                 "trust": model.device.trust,
                 "table": model.identity,
             }

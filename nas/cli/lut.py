@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 
 from nas.cli.describe import latency_text
-from nas.cli.options import Device, Json, TableFile
+from nas.cli.options import Device, Json, PrecisionOption, TableFile
 from nas.cli.output import facts, output
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ def query(
     ],
     device: Device = None,
     table: TableFile = None,
+    precision: PrecisionOption = None,
     layers: Annotated[bool, typer.Option("--layers", help="Each operation's own.")] = False,
     width: Annotated[float | None, typer.Option("--width", help="Width multiplier.")] = None,
     resolution: Annotated[int | None, typer.Option("--resolution", help="Pixels.")] = None,
@@ -43,7 +44,7 @@ def query(
         from nas.runs.networks import operations_of
 
         operations = operations_of(network, width=width, resolution=resolution, classes=classes)
-        model = open_cost_model(device, table, operations=operations)
+        model = open_cost_model(device, table, precision, operations=operations)
         entries = [
             {"name": o.name, "type": o.type, "latency_ms": model.cost(o)} for o in operations
         ]

@@ -10,7 +10,7 @@ import typer
 from rich.console import Group
 from rich.table import Table
 
-from nas.cli.options import Json, TableFile
+from nas.cli.options import Json, PrecisionOption, TableFile
 from nas.cli.output import facts, output
 from search_spaces import UserError
 
@@ -67,6 +67,7 @@ def build(
     benchmark_binary: Binary = None,
     core: Core = None,
     delegate: Delegate = "xnnpack",
+    precision: PrecisionOption = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure again what the cache holds.")
     ] = False,
@@ -85,7 +86,9 @@ def build(
 
         spaces = [space_named(name) for name in experiments]
         target = _device(device, serial, benchmark_binary, core, delegate)
-        table = measured_table(spaces, target, fresh=fresh, reporter=printer)
+        table = measured_table(
+            spaces, target, precision=precision or "float32", fresh=fresh, reporter=printer
+        )
         if out is not None:
             table.save(out)
         data = {
@@ -126,6 +129,7 @@ def validate(
     benchmark_binary: Binary = None,
     core: Core = None,
     delegate: Delegate = "xnnpack",
+    precision: PrecisionOption = None,
     json: Json = False,
 ) -> None:
     """Compare sums of look-ups with the latency of whole networks."""
@@ -136,13 +140,19 @@ def validate(
         if (subject is None) == (measurements is None):
             raise UserError("give either SUBJECT, networks to measure, or --measurements FILE")
         if measurements is not None:
-            model = open_cost_model(device, table)
+            model = open_cost_model(device, table, precision)
             result = check_on_measurements(measurements, model)
         else:
             target = _device(device, serial, benchmark_binary, core, delegate)
             assert subject is not None
             model, result = check_on_device(
-                subject, target, table=table, count=networks, seed=seed, reporter=printer
+                subject,
+                target,
+                table=table,
+                precision=precision,
+                count=networks,
+                seed=seed,
+                reporter=printer,
             )
         if plot is not None:
             from nas.report.figures import latency_scatter

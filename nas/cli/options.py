@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lut.cost import Precision
 from nas.recipe.experiment import Experiment
 from nas.recipe.loading import load_experiment, parse_experiment
 
@@ -27,6 +28,9 @@ Device = Annotated[
     typer.Option("--device", help="Whose latency: host or a name from nas lut devices."),
 ]
 TableFile = Annotated[Path | None, typer.Option("--table", help="A latency table file.")]
+PrecisionOption = Annotated[
+    Precision | None, typer.Option("--precision", help="float32 or int8.", show_default=False)
+]
 
 NULL = object()
 """An option that sets a field to nothing; None is an option that was not given."""

@@ -16,6 +16,7 @@ from nas.cli.options import (
     Json,
     Out,
     Overrides,
+    PrecisionOption,
     Resume,
     Seed,
     TableFile,
@@ -73,6 +74,7 @@ def search(
     ] = None,
     device: Device = None,
     table: TableFile = None,
+    precision: PrecisionOption = None,
     optimizer: Annotated[
         str | None, typer.Option("--optimizer", help="mcd, guided, netadapt, random, nsga2 or tpe.")
     ] = None,
@@ -127,7 +129,7 @@ def search(
             data=data,
             seed=seed,
             search=search_options(metric, budget, device, table, optimizer)
-            | {"workers": workers, "storage": study, "weights": weights},
+            | {"workers": workers, "storage": study, "weights": weights, "precision": precision},
             network=network,
         )
         from nas.steps import search as step
@@ -268,11 +270,18 @@ def run(
 
 def evaluate(
     network: Annotated[
-        Path, typer.Argument(metavar="NETWORK", help="A run, train/<name> folder or weights file.")
+        Path,
+        typer.Argument(
+            metavar="NETWORK",
+            help="A run, train/<name> folder, weights file or exported .tflite file.",
+        ),
     ],
     experiment: Annotated[
         str | None,
-        typer.Option("--experiment", help="Recipe of the task; default the run's own."),
+        typer.Argument(metavar="[EXPERIMENT]", help="Recipe of the task; default the run's own."),
+    ] = None,
+    named: Annotated[
+        str | None, typer.Option("--experiment", help="The same as an option.")
     ] = None,
     image: Annotated[
         Path | None,
@@ -299,12 +308,16 @@ def evaluate(
             raise UserError("--picture needs --image, the photograph to draw")
         from nas.runs.folder import stored_config
 
-        reference = experiment or str(stored_config(network))
+        if experiment is not None and named is not None:
+            raise UserError("EXPERIMENT and --experiment are the same; give one")
+        reference = experiment or named or str(stored_config(network))
         recipe = experiment_from(reference, overrides, data=data)
         from nas.steps import evaluate_network
 
         result = evaluate_network(recipe, network, split=split)
         rows = {"score": score_text(result.score)}
+        if result.bytes is not None:
+            rows |= {"precision": result.precision, "size": f"{result.bytes / 1000:.1f} kB"}
         printer.result(result.to_dict(), lambda: facts(str(network), rows))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from lut.tflite import Metadata, OperationWeights, write_network
+from lut.tflite import Metadata, OperationWeights, quantize, write_network
 from nas.export.metadata import ImageMetadata
 from nas.files import replacing
 from search_spaces import Architecture
@@ -45,19 +46,16 @@ def _weights(weight: Tensor, bias: Tensor | None) -> OperationWeights:
     )
 
 
-def write(
-    network: CompactNetwork,
-    path: Path,
-    metadata: ImageMetadata,
-    architecture: Architecture | None,
-) -> None:
-    """Write a float32 file of batch 1, NHWC; metadata is JSON under the name ``network``.
+def content(
+    network: CompactNetwork, metadata: ImageMetadata, architecture: Architecture | None
+) -> bytes:
+    """The float32 file of batch 1, NHWC; metadata is JSON under the name ``network``.
 
     Raises:
         UserError: ai-edge-litert is missing.
     """
     extra = {"task": metadata.task}
-    content = Metadata(
+    described = Metadata(
         labels=metadata.labels,
         mean=metadata.mean,
         std=metadata.std,
@@ -65,6 +63,38 @@ def write(
         resolution=metadata.resolution,
         extra=extra if architecture is None else {**extra, "architecture": architecture.to_dict()},
     )
-    data = write_network(network.network, weights_of(network), content)
+    return write_network(network.network, weights_of(network), described)
+
+
+def write(
+    network: CompactNetwork,
+    path: Path,
+    metadata: ImageMetadata,
+    architecture: Architecture | None,
+) -> None:
+    """Write the file of `content`. Errors as there."""
+    data = content(network, metadata, architecture)
+    with replacing(path) as file:
+        file.write(data)
+
+
+def write_int8(
+    network: CompactNetwork,
+    path: Path,
+    metadata: ImageMetadata,
+    architecture: Architecture | None,
+    images: Sequence[Tensor],
+) -> None:
+    """Write a full-integer file, its input and output int8 too; weights have a scale a filter.
+
+    Raises:
+        UserError: as `content`; images of another shape, an operation without an int8 kernel.
+    """
+    single = (
+        image.permute(1, 2, 0)[None].contiguous().cpu().numpy()
+        for batch in images
+        for image in batch
+    )
+    data = quantize(content(network, metadata, architecture), single)
     with replacing(path) as file:
         file.write(data)

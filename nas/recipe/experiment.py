@@ -138,6 +138,9 @@ class SearchSection(Section):
     """Whose latency: host, or a fitted or imported device; None for host unless ``table``."""
     table: Path | None = None
     """A latency table file in place of ``device``."""
+    precision: Literal["float32", "int8"] | None = None
+    """Of the networks that are priced: whose table of a measured device, and what a fitted device
+    or a table file must be of; None for float32 on a measured device, else whatever it is of."""
     resolution: int | None = Field(default=None, ge=1)
     """Price networks at this resolution in pixels, where they will be used at another one than
     the super-network was trained at; None for the space's own."""
@@ -155,6 +158,18 @@ class SearchSection(Section):
     """Processes on this machine that evaluate candidates."""
 
 
+class Quantization(Section):
+    """How a trained network becomes int8."""
+
+    calibration_images: int = Field(default=256, ge=1)
+    """Training images, without augmentation, that the ranges of activations are taken from."""
+    epochs: int = Field(default=0, ge=0)
+    """After the training, train on for so many epochs with weights and activations rounded as
+    int8 rounds them; 0 quantizes the trained network as it is."""
+    lr: float = Field(default=0.002, gt=0)
+    """Highest learning rate of these epochs."""
+
+
 class TrainSection(Training):
     """Step 3: the discovered network."""
 
@@ -164,6 +179,8 @@ class TrainSection(Training):
     """Compile the network with torch.compile: minutes at the start, less time a step."""
     validate_epochs: int = Field(default=5, ge=0)
     """Score on the hold-out every so many epochs; 0 only at the end."""
+    quantization: Quantization | None = None
+    """Write and score the network as a float32 and as an int8 file too; None does not."""
 
 
 class Experiment(Section):

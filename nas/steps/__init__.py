@@ -5,7 +5,8 @@ checkpoints) and returns the record that its ``result.json`` holds (`nas.runs.re
 """
 
 from nas.steps.baseline import choose_baseline, train_baseline, train_chosen
-from nas.steps.network import Purpose, evaluate_network, train_network
+from nas.steps.evaluation import evaluate_network
+from nas.steps.network import Purpose, train_network
 from nas.steps.run import run
 from nas.steps.search import join, search
 from nas.steps.supernet import train_supernet

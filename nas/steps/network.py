@@ -1,4 +1,4 @@
-"""Step 3: one network, and the score of any trained network."""
+"""Step 3: one network."""
 
 from __future__ import annotations
 
@@ -13,22 +13,16 @@ from torch import nn
 from nas.files import replacing, write_json
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment
-from nas.recipe.tasks import open_task
 from nas.runs.folder import TRAINING, RunFolder, StepFolder, claim
 from nas.runs.networks import role_of
-from nas.runs.results import Encoder, EvaluateResult, Reference, Role, TrainResult
-from nas.runs.weights import (
-    Preparation,
-    load_network,
-    save_network,
-    start_encoder,
-)
-from nas.steps.common import check_input, prepare, say_encoder, start_outputs
+from nas.runs.results import Encoder, Reference, Role, TrainResult
+from nas.runs.weights import Preparation, save_network, start_encoder
+from nas.steps.common import check_input, say_encoder, start_outputs
 from nas.steps.fit import Job, fit, step
 from nas.steps.start import inherited, start_of
 from nas.tasks.base import Evaluation, Task
 from nas.training.evaluation import evaluate
-from search_spaces import Architecture, UserError, space_of, unknown
+from search_spaces import Architecture, UserError, space_of
 from supernet import CompactNetwork, Supernet, extract, recalibrate
 
 EXAMPLES = 4
@@ -209,48 +203,3 @@ def _refuse_other_architecture(folder: StepFolder, architecture: Architecture) -
             f"{folder.path}: holds the training of another architecture; choose another --name or "
             "--out"
         )
-
-
-def evaluate_network(experiment: Experiment, path: Path, *, split: str = "test") -> EvaluateResult:
-    """The score of a trained network on a split of the experiment's task.
-
-    Raises:
-        UserError: no such network or split, or one that does not fit the task.
-    """
-    if split not in ("test", "holdout"):
-        raise unknown("split", split, ("test", "holdout"))
-    trained = load_network(path)
-    check_input(experiment, space_of(trained.architecture))
-    if trained.preparation.task != experiment.task.name:
-        raise UserError(
-            f"{path}: a network of task {trained.preparation.task!r}, "
-            f"the experiment's is {experiment.task.name!r}"
-        )
-    device = prepare(experiment)
-    task = open_task(experiment)
-    if trained.preparation.labels != tuple(task.labels):
-        raise UserError(f"{path}: its classes have other names than those of the data")
-    if split == "holdout":
-        trained.preparation.check_holdout(task, path)
-    module = trained.module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = evaluate(
-        module,
-        task,
-        task.test if split == "test" else task.holdout,
-        batch_size=experiment.search.batch_size,
-    )
-    return EvaluateResult(
-        experiment=experiment.name,
-        task=task.name,
-        seed=experiment.seed,
-        threads=torch.get_num_threads(),
-        accelerator=device.type,
-        torch=torch.__version__,
-        network=str(path),
-        score=found.score,
-        loss=found.loss,
-        images=found.images,
-        details=found.details,
-        macs=module.network.macs,
-        params=module.network.params,
-    )

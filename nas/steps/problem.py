@@ -64,12 +64,17 @@ def problem_for(
 
     def cost_model(device: str | None) -> CostModel:
         if device is None and section.table is not None:
-            return open_cost_model(None, section.table)
+            return open_cost_model(None, section.table, section.precision)
         named = device or section.device or "host"
         if named == "host":
             # what the cache holds is not measured again
-            return measured_table([priced, *further], HostDevice(), reporter=reporter)
-        return open_cost_model(named, None, space=priced)
+            return measured_table(
+                [priced, *further],
+                HostDevice(),
+                precision=section.precision or "float32",
+                reporter=reporter,
+            )
+        return open_cost_model(named, None, section.precision, space=priced)
 
     metrics = tuple(
         open_metric(name, priced, cost_model=cost_model, functions=section.metrics, folder=folder)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lut import Table, build_table, open_cost_model
-from lut.cost import CostModel
+from lut.cost import CostModel, Precision
 from lut.devices import MeasuringDevice, Progress, ProgressCallback
 from lut.fit import read_measurements
 from lut.validate import Validation, compare, predict, validate
@@ -42,10 +42,11 @@ def measured_table(
     spaces: Sequence[SearchSpace],
     device: MeasuringDevice,
     *,
+    precision: Precision = "float32",
     fresh: bool = False,
     reporter: Reporter = SILENT,
 ) -> Table:
-    """The device's table for these spaces; what the cache lacks is measured.
+    """The device's table for these spaces in a precision; what the cache lacks is measured.
 
     Raises:
         UserError: the device is lost; what was measured is kept.
@@ -58,7 +59,7 @@ def measured_table(
             measured = True
             show(now)
 
-        table = build_table(spaces, device, fresh=fresh, on_progress=heard)
+        table = build_table(spaces, device, precision=precision, fresh=fresh, on_progress=heard)
     if measured and table.unsteadiness > UNSTEADY:
         reporter.warn(
             f"timings of one operation on {device.name} are {100 * table.unsteadiness:.0f} % "
@@ -106,6 +107,7 @@ def check_on_device(
     device: MeasuringDevice,
     *,
     table: Path | None = None,
+    precision: Precision | None = None,
     count: int = 20,
     seed: int = 0,
     reporter: Reporter = SILENT,
@@ -116,6 +118,7 @@ def check_on_device(
         reference: see `networks_named`.
         device: where to measure.
         table: what is checked; default the device's own from the cache.
+        precision: of the networks; default that of the table, float32 of one from the cache.
         count: networks.
         seed: of random networks.
         reporter: shows progress.
@@ -129,8 +132,8 @@ def check_on_device(
     """
     networks = networks_named(reference, count, seed)
     operations = [o for network in networks.values() for o in network.operations]
-    named = device.info("float32").name if table is None else None
-    model = open_cost_model(named, table, operations=operations)
+    named = device.info(precision or "float32").name if table is None else None
+    model = open_cost_model(named, table, precision, operations=operations)
     with progress_of(reporter, f"measuring {len(networks)} networks on {device.name}") as show:
         return model, validate(networks, model, device, on_progress=show)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,27 @@ def evaluate(module: nn.Module, task: Task, split: Split, *, batch_size: int = 2
     """
     training = module.training
     device = next(module.parameters()).device
-    meter = task.meter(split.name)
     module.eval()
-    for images, targets in split.batches(batch_size):
-        meter.update(module(images.to(device)), targets.to(device))
+    found = score_outputs(module, task, split, batch_size=batch_size, device=device)
     module.train(training)
+    return found
+
+
+@torch.no_grad()
+def score_outputs(
+    network: Callable[[Tensor], Any],
+    task: Task,
+    split: Split,
+    *,
+    batch_size: int = 256,
+    device: torch.device | None = None,
+) -> Evaluation:
+    """The score of whatever turns images (N, C, H, W) into outputs, on a split."""
+    meter = task.meter(split.name)
+    for images, targets in split.batches(batch_size):
+        if device is not None:
+            images, targets = images.to(device), targets.to(device)
+        meter.update(network(images), targets)
     return meter.evaluation()
 
 

@@ -115,7 +115,10 @@ class TrainResult(Trained):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateResult(Result):
-    """The score of a trained network on one split; printed, not stored."""
+    """The score of a trained network on one split; printed, not stored.
+
+    Of an exported file it says format, precision and size in place of MACs and parameters.
+    """
 
     step: Literal["evaluate"] = "evaluate"
     network: str
@@ -123,8 +126,11 @@ class EvaluateResult(Result):
     loss: float | None = None
     images: int
     details: Mapping[str, Any] = field(default_factory=dict)
-    macs: float
-    params: float
+    macs: float | None = None
+    params: float | None = None
+    format: str = ""
+    precision: str = "float32"
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
