@@ -96,6 +96,13 @@ class NormLayer(nn.Module):
         """(N, C, H, W) → the same shape."""
         return self.activation(self.norm(x))
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift of every channel."""
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+        return scale, norm.bias.detach() - norm.running_mean * scale
+
 
 LAYERS: dict[str, type[ConvLayer] | type[LinearLayer] | type[NormLayer]] = {
     "conv": ConvLayer,

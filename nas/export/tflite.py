@@ -31,11 +31,7 @@ def weights_of(network: CompactNetwork) -> dict[str, OperationWeights]:
             case "batch_norm":
                 normal = network.layer(operation.name)
                 assert isinstance(normal, NormLayer)
-                norm = normal.norm
-                assert norm.running_mean is not None and norm.running_var is not None
-                scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-                shift = norm.bias - norm.running_mean * scale
-                weights[operation.name] = _weights(scale, shift)
+                weights[operation.name] = _weights(*normal.folded())
     return weights
 
 

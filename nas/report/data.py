@@ -18,6 +18,7 @@ from nas.runs.results import (
     Role,
     RunResult,
     SearchResult,
+    Shipped,
     SupernetResult,
     TrainResult,
     load_any,
@@ -45,6 +46,8 @@ class Run:
     """Step → seconds; steps that have not run are missing."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Short things worth printing: task, device, seed, version."""
+    shipped: Mapping[str, tuple[Shipped, ...]] = field(default_factory=dict)
+    """Name of a training → its files in float32 and int8."""
     examples: Mapping[str, Path] = field(default_factory=dict)
     """Name of a training → picture of what its network makes of a few test images."""
 
@@ -112,6 +115,7 @@ def load_run(path: Path) -> Run:
         searches=searches,
         seconds=seconds,
         facts=_facts(top, searches),
+        shipped={t.name: t.shipped for t in trained.values() if t.shipped},
         examples={step.name: step.examples for step in trained if step.examples.is_file()},
     )
 

@@ -21,6 +21,7 @@ from nas.report.charts import (
     tradeoff_svg,
 )
 from nas.report.data import STEPS, Run, load_run
+from nas.report.shipped import section, shipped_section
 from nas.report.svg import milliseconds, number, signed
 from nas.runs.results import Compared
 from search_spaces import Architecture, UserError
@@ -56,6 +57,7 @@ def render(runs: Sequence[Run]) -> str:
         _header(title, runs),
         _headline(runs[0]) if len(runs) == 1 else "",
         _table(runs),
+        shipped_section(runs),
         _tradeoff(runs),
         *(_architectures(run, several=len(runs) > 1) for run in runs),
         _steps(runs),
@@ -72,11 +74,6 @@ def render(runs: Sequence[Run]) -> str:
         + "\n".join(part for part in parts if part)
         + "\n</main>\n</body>\n</html>\n"
     )
-
-
-def _section(title: str, note: str, body: str) -> str:
-    lead = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{lead}\n{body}\n</section>"
 
 
 def _header(title: str, runs: Sequence[Run]) -> str:
@@ -142,7 +139,7 @@ def _table(runs: Sequence[Run]) -> str:
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
     note = "Small figures are shares of the largest network."
-    return _section("Result", note, body)
+    return section("Result", note, body)
 
 
 def _table_row(row: Compared, largest: Compared | None) -> str:
@@ -227,7 +224,7 @@ def _tradeoff(runs: Sequence[Run]) -> str:
     body = _key([*families, *_role_keys(runs)]) + drawn[0]
     if drawn[1:]:
         body += f'<div class="pair">{"".join(drawn[1:])}</div>'
-    return _section("Trade-off", note, body)
+    return section("Trade-off", note, body)
 
 
 def _architectures(run: Run, *, several: bool) -> str:
@@ -256,7 +253,7 @@ def _architectures(run: Run, *, several: bool) -> str:
     if compared is not None:
         keys.append(('<path class="mark" d="M0 7H18"/>', "uniformly scaled, same latency"))
     figure = architecture_svg(space, architecture, title=title, compared=compared)
-    return _section(title, note, _key(keys) + f'<div class="wide">{figure}</div>')
+    return section(title, note, _key(keys) + f'<div class="wide">{figure}</div>')
 
 
 def _steps(runs: Sequence[Run]) -> str:
@@ -265,7 +262,7 @@ def _steps(runs: Sequence[Run]) -> str:
         return ""
     present = [step for step in STEPS if any(step in run.seconds for run in runs)]
     keys = [(_swatch(f"step-{step}"), STEP_NAMES[step]) for step in present]
-    return _section("Time per step", "", _key(keys) + f'<div class="wide">{svg}</div>')
+    return section("Time per step", "", _key(keys) + f'<div class="wide">{svg}</div>')
 
 
 def _examples(run: Run, *, several: bool) -> str:
@@ -277,7 +274,7 @@ def _examples(run: Run, *, several: bool) -> str:
     title = "Test images" + (f": {run.name}" if several else "")
     note = f"The first images of the test split and what the network {name} makes of them."
     picture = f'<img src="data:image/png;base64,{data}" alt="{escape(title)}">'
-    return _section(title, note, f'<div class="wide">{picture}</div>')
+    return section(title, note, f'<div class="wide">{picture}</div>')
 
 
 def _layers(run: Run, *, several: bool) -> str:
@@ -299,7 +296,7 @@ def _layers(run: Run, *, several: bool) -> str:
         f"<tbody>{lines}</tbody></table></details>"
     )
     note = "What the look-up table predicts for the discovered network, operation by operation."
-    return _section(title, note, _key(keys) + f'<div class="wide">{svg}</div>' + table)
+    return section(title, note, _key(keys) + f'<div class="wide">{svg}</div>' + table)
 
 
 def _accuracy(runs: Sequence[Run]) -> str:
@@ -328,7 +325,7 @@ def _accuracy(runs: Sequence[Run]) -> str:
         f"</thead><tbody>{''.join(lines)}</tbody></table>"
     )
     body = _key(_role_keys(runs)) + f'<div class="pair">{svg}<div class="wide">{table}</div></div>'
-    return _section("Latency: predicted against measured", note, body)
+    return section("Latency: predicted against measured", note, body)
 
 
 def _facts(run: Run, *, several: bool) -> str:
@@ -342,6 +339,4 @@ def _facts(run: Run, *, several: bool) -> str:
     if not facts:
         return ""
     inner = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
-    return _section(
-        "About this run" + (f": {run.name}" if several else ""), "", f"<dl>{inner}</dl>"
-    )
+    return section("About this run" + (f": {run.name}" if several else ""), "", f"<dl>{inner}</dl>")

@@ -13,7 +13,7 @@ from nas.export import ImageMetadata
 from nas.export import export as write
 from nas.recipe.experiment import Experiment, Quantization
 from nas.recipe.tasks import open_task
-from nas.runs.folder import StepFolder, step_folder
+from nas.runs.folder import step_folder
 from nas.runs.weights import TrainedNetwork, load_network
 from nas.steps.common import check_input
 from nas.tasks.base import Task
@@ -61,7 +61,7 @@ def export_network(
         images = calibration_images(experiment, fitting_task(experiment, trained, path))
     written = write(
         trained.module,
-        out or exported_path(step_folder(path), precision),
+        out or exported_path(step_folder(path).exported, precision),
         format=format,
         metadata=metadata_of(trained),
         architecture=trained.architecture,
@@ -79,10 +79,9 @@ def export_network(
     }
 
 
-def exported_path(folder: StepFolder, precision: Precision) -> Path:
-    """The file of a training's network, without the suffix that its format adds."""
-    own = folder.exported
-    return own if precision == "float32" else own.with_name(f"{own.name}-{precision}")
+def exported_path(path: Path, precision: Precision) -> Path:
+    """The path of a network's file in a precision, both without a suffix."""
+    return path if precision == "float32" else path.with_name(f"{path.name}-{precision}")
 
 
 def fitting_task(experiment: Experiment, trained: TrainedNetwork, path: Path) -> Task:

@@ -91,6 +91,7 @@ def fit(
     passes: Passes = single_pass,
     forwards: int = 1,
     compiled: bool = False,
+    finish: Callable[[nn.Module], None] | None = None,
 ) -> R:
     """Train a module to its end and write its weights and its result.
 
@@ -107,6 +108,7 @@ def fit(
         passes: the forward passes of a part of a batch.
         forwards: their number.
         compiled: by torch, before it is trained.
+        finish: trains the trained module on, in place, before it is stored; every rank calls it.
     """
     ranks = job.ranks
     trainer = Trainer(
@@ -130,6 +132,8 @@ def fit(
     if compiled:
         module.compile()
     state = trainer.run(resume=job.resume)
+    if finish is not None:
+        finish(trainer.trained)
     skipped = skipped_images(job.task, ranks)
 
     def stored() -> dict[str, Any]:

@@ -15,10 +15,11 @@ from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment
 from nas.runs.folder import TRAINING, RunFolder, StepFolder, claim
 from nas.runs.networks import role_of
-from nas.runs.results import Encoder, Reference, Role, TrainResult
+from nas.runs.results import Encoder, Reference, Role, Shipped, TrainResult
 from nas.runs.weights import Preparation, save_network, start_encoder
 from nas.steps.common import check_input, say_encoder, start_outputs
 from nas.steps.fit import Job, fit, step
+from nas.steps.shipping import Tuned, ship, tune
 from nas.steps.start import inherited, start_of
 from nas.tasks.base import Evaluation, Task
 from nas.training.evaluation import evaluate
@@ -108,6 +109,12 @@ def _train(
         lambda: _start(job.experiment, architecture, task, start, job.reporter)
     )
     batch_size = job.experiment.search.batch_size
+    tuned = Tuned()
+
+    def finish(trained: nn.Module) -> None:
+        nonlocal tuned
+        if settings.quantization is not None:
+            tuned = tune(job, trained, settings.quantization)
 
     def probe(trained: nn.Module) -> Mapping[str, Evaluation]:
         return {"network": evaluate(trained, task, task.holdout, batch_size=batch_size)}
@@ -117,8 +124,12 @@ def _train(
         test = evaluate(trained, task, task.test, batch_size=batch_size)
         holdout = evaluate(trained, task, task.holdout, batch_size=batch_size)
         draw_examples(trained, task, job.folder, len(common["history"]))
+        shipped: tuple[Shipped, ...] = ()
+        if settings.quantization is not None:
+            assert isinstance(trained, CompactNetwork)
+            shipped = ship(job, trained, architecture, tuned)
         return TrainResult(
-            **common,
+            **{**common, "seconds": common["seconds"] + tuned.seconds},
             name=job.folder.name,
             role=purpose.role,
             weights=settings.weights,
@@ -136,6 +147,7 @@ def _train(
             loss=test.loss,
             baseline=purpose.baseline,
             latency_predicted_ms=purpose.latency_predicted_ms,
+            shipped=shipped,
         )
 
     return fit(
@@ -148,6 +160,7 @@ def _train(
         probe_epochs=settings.validate_epochs or settings.epochs,
         called=job.folder.name,
         compiled=settings.compile,
+        finish=finish,
     )
 
 

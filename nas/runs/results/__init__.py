@@ -1,6 +1,6 @@
 """What ``result.json`` holds: a record for each kind of result, read and written here alone."""
 
-from nas.runs.results.fields import Budget, Encoder, Layer, Reference, Role
+from nas.runs.results.fields import Budget, Encoder, Layer, Reference, Role, Shipped
 from nas.runs.results.reading import load_any, load_result, parse_result
 from nas.runs.results.records import (
     RESULT_SCHEMA,
@@ -30,6 +30,7 @@ __all__ = [
     "Role",
     "RunResult",
     "SearchResult",
+    "Shipped",
     "SupernetResult",
     "TrainResult",
     "Trained",

@@ -89,6 +89,25 @@ class Layer(Record):
 
 
 @dataclass(frozen=True)
+class Shipped(Record):
+    """A trained network as the file that ships, scored on the test split as that file.
+
+    ``fine_tuned`` says whether the training ended with epochs in which weights and activations
+    were rounded; of the network before them there is no ``file``. Latencies are of ``device``, the
+    measured one of this machine only; None is unknown.
+    """
+
+    precision: Literal["float32", "int8"]
+    score: Score
+    bytes: int
+    fine_tuned: bool = False
+    file: str | None = None
+    device: str = ""
+    latency_predicted_ms: float | None = None
+    latency_measured_ms: float | None = None
+
+
+@dataclass(frozen=True)
 class Budget(Record):
     """An absolute budget of a metric."""
 

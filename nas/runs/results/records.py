@@ -19,6 +19,7 @@ from nas.runs.results.fields import (
     Record,
     Reference,
     Role,
+    Shipped,
     clean,
 )
 from nas.tasks.score import Score
@@ -111,6 +112,8 @@ class TrainResult(Trained):
     loss: float | None = None
     baseline: Mapping[str, str] | None = None
     latency_predicted_ms: float | None = None
+    shipped: tuple[Shipped, ...] = ()
+    """Its files in float32 and int8, where the recipe has ``train.quantization``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,3 +89,26 @@ def test_a_device_of_one_precision_prices_no_network_of_another(capfd):
     )
     data = call(capfd, "describe", "mobilenet_v2", "--device=pixel4-cpu-int8")
     assert data["device"]["precision"] == "int8"
+
+
+def test_a_recipe_with_quantization_trains_both_files(capfd, trained):
+    """Fine-tuned with rounding, the weights are stored as any network's."""
+    tuned = ["--set=train.quantization={calibration_images: 64, epochs: 1}", "--name=tuned"]
+    result = call(capfd, "train", RECIPE, "--architecture=a.json", *TRAIN[:-1], *tuned)
+    rows = {(row["precision"], row["fine_tuned"]): row for row in result["shipped"]}
+    assert list(rows) == [(p, t) for t in (False, True) for p in ("float32", "int8")]
+    before = json.loads((trained / "result.json").read_text())
+    assert rows["float32", False]["score"] == before["score"]
+    assert rows["float32", False]["file"] is None
+    # the weights file, evaluated by torch, is the float32 file that was fine-tuned
+    whole = rows["float32", True]
+    assert whole["score"] == result["score"]
+    assert call(capfd, "evaluate", f"runs/{RECIPE}/train/tuned")["score"] == whole["score"]
+    for row in (whole, rows["int8", True]):
+        assert call(capfd, "evaluate", row["file"])["score"] == row["score"]
+        assert row["bytes"] == Path(row["file"]).stat().st_size
+        assert row["device"] == "host" and row["latency_measured_ms"] > 0
+        assert row["latency_predicted_ms"] is None  # no table was measured
+    call(capfd, "report", f"runs/{RECIPE}")
+    page = Path(f"runs/{RECIPE}/report.html").read_text()
+    assert "As shipped" in page and "int8, fine-tuned" in page
