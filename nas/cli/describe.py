@@ -8,9 +8,10 @@ import typer
 from rich.console import Group
 from rich.table import Table
 
+from lut.cost import Precision
 from nas.cli.options import Device, Json, PrecisionOption, TableFile
 from nas.cli.output import count, facts, output
-from search_spaces import Operation
+from search_spaces import Network, Operation, UserError
 
 
 def describe(
@@ -45,6 +46,7 @@ def describe(
             "space": found.space.name,
             "macs": resolved.macs,
             "params": resolved.params,
+            "peak_memory": _peak_memory(resolved, precision or "float32"),
             "resolution": resolved.resolution,
             "input_shape": list(resolved.input_shape),
             "classes": found.space.classes,
@@ -67,6 +69,16 @@ def describe(
                 "table": model.identity,
             }
         out.result(data, lambda: _tables(data))
+
+
+def _peak_memory(network: Network, precision: Precision) -> int | None:
+    """Bytes; None without the runtime's schema."""
+    from lut.tflite.memory import peak_memory
+
+    try:
+        return peak_memory(network, precision)
+    except UserError:
+        return None
 
 
 def _layer(operation: Operation) -> dict[str, Any]:
@@ -110,6 +122,8 @@ def _tables(data: dict[str, Any]) -> Group:
         "MACs": count(data["macs"]),
         "parameters": count(data["params"]),
     }
+    if data["peak_memory"] is not None:
+        rows["peak memory of its maps"] = f"{data['peak_memory'] / 1e3:.1f} kB"
     if timed:
         rows["latency"] = latency_text(data["latency_ms"], data["device"])
     return Group(table, facts(str(data["network"]), rows))

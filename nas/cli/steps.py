@@ -62,7 +62,9 @@ def search(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option("--metric", help="Descended: latency, macs, params or one of the recipe's."),
+        typer.Option(
+            "--metric", help="Descended: latency, macs, params, peak_memory or one of the recipe's."
+        ),
     ] = None,
     budget: Annotated[
         list[str] | None,

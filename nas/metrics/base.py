@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
-from search_spaces import Network
+import numpy as np
+
+from search_spaces import Network, SearchSpace
 from search_spaces.batch import Matrix, Vector
 
 
@@ -32,3 +35,31 @@ class Metric(Protocol):
         ``space.choices``; values of dead choices do not matter.
         """
         ...
+
+
+class PerNetwork(ABC):
+    """A metric that is no sum over operations: every distinct architecture is described.
+
+    Args:
+        space: of the architectures in batches.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._known: dict[bytes, float] = {}
+
+    @abstractmethod
+    def of(self, network: Network) -> float:
+        """As `Metric.of`."""
+
+    def batch(self, rows: Matrix) -> Vector:
+        """The cost of every row; shape (rows,)."""
+        names = list(self._space.choices)
+        out = np.empty(len(rows))
+        for i, row in enumerate(rows):
+            key = row.tobytes()
+            if key not in self._known:
+                values = dict(zip(names, row.tolist(), strict=True))
+                self._known[key] = self.of(self._space.describe(values))
+            out[i] = self._known[key]
+        return out

@@ -11,6 +11,7 @@ from search_spaces import SearchSpace, UserError
 
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(\S*)\s*")
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_BYTES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "KiB": 2.0**10, "MiB": 2.0**20}
 _THOUSANDS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 
@@ -38,8 +39,8 @@ def split_budgets(metric: str, texts: Sequence[str]) -> dict[str, str]:
 def parse_budget(text: str, metric: Metric, largest: float) -> float:
     """An absolute budget in the metric's unit from ``30ms``, ``220M`` or ``50%``.
 
-    A bare number is in the metric's unit. Times are converted (s, ms, us, ns); counts take k, M
-    and G.
+    A bare number is in the metric's unit. Times are converted (s, ms, us, ns), and bytes (kB, MB,
+    KiB, MiB); counts take k, M and G.
 
     Args:
         text: as the user wrote it.
@@ -67,8 +68,11 @@ def parse_budget(text: str, metric: Metric, largest: float) -> float:
         if unit not in _SECONDS:
             raise _foreign(text, metric, [*_SECONDS, "%"])
         return number * _SECONDS[unit] / _SECONDS[metric.unit]
-    if unit not in _THOUSANDS:
-        raise _foreign(text, metric, ["k", "M", "G", "%"])
+    if metric.unit == "B" and unit in _BYTES:
+        return number * _BYTES[unit]
+    if unit not in _THOUSANDS or metric.unit == "B":
+        known = list(_BYTES) if metric.unit == "B" else ["k", "M", "G"]
+        raise _foreign(text, metric, [*known, "%"])
     return number * _THOUSANDS[unit]
 
 
@@ -84,6 +88,8 @@ def show(metric: Metric, value: float) -> str:
     """The value with its unit, for people: ``12.4 ms``, ``219 M MACs``."""
     if metric.unit in _SECONDS:
         return f"{value:.4g} {metric.unit}"
+    if metric.unit == "B":
+        return f"{value / 1e3:.4g} kB"
     for letter in ("G", "M", "k"):
         if value >= _THOUSANDS[letter]:
             return f"{value / _THOUSANDS[letter]:.4g} {letter} {metric.unit}".rstrip()

@@ -9,13 +9,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
+from nas.metrics.base import PerNetwork
 from search_spaces import Network, SearchSpace, UserError
-from search_spaces.batch import Matrix, Vector
 
 
-class UserMetric:
+class UserMetric(PerNetwork):
     """Calls ``function(network, **settings) -> float`` once for every distinct architecture.
 
     The unit is the function's attribute ``unit`` where it has one.
@@ -32,9 +30,8 @@ class UserMetric:
         self.unit = str(getattr(function, "unit", ""))
         self.identity = _source_hash(function, settings or {})
         self._settings = settings or {}
-        self._space = space
+        super().__init__(space)
         self._function = function
-        self._known: dict[bytes, float] = {}
 
     def of(self, network: Network) -> float:
         """The function's value.
@@ -52,18 +49,6 @@ class UserMetric:
                 "it must return a positive, finite number"
             )
         return value
-
-    def batch(self, rows: Matrix) -> Vector:
-        """The function's value of every row; shape (rows,)."""
-        names = list(self._space.choices)
-        out = np.empty(len(rows))
-        for i, row in enumerate(rows):
-            key = row.tobytes()
-            if key not in self._known:
-                values = dict(zip(names, row.tolist(), strict=True))
-                self._known[key] = self.of(self._space.describe(values))
-            out[i] = self._known[key]
-        return out
 
 
 def _source_hash(function: Callable[..., float], settings: Mapping[str, Any]) -> str:

@@ -126,7 +126,8 @@ class SearchSection(Section):
     """How candidates are scored: shared_weights, fine_tuning (steps, lr and further settings), or
     the user's own; None for what belongs to the optimizer."""
     metric: str = "latency"
-    """The metric that is descended: latency, macs, params or one of ``metrics``."""
+    """The metric that is descended: latency, macs, params, peak_memory or one of
+    ``metrics``."""
     budget: str = "50%"
     """Its budget, absolute with a unit (30ms, 220M) or a share of the largest network (50%)."""
     constraints: list[str] = []

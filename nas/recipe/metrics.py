@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lut.cost import CostModel
+from lut.cost import CostModel, Precision
 from nas.metrics.additive import macs, params, priced
 from nas.metrics.base import Metric
+from nas.metrics.memory import PeakMemory
 from nas.metrics.user import UserMetric
 from nas.own_code import is_own
 from nas.recipe.experiment import Named
@@ -27,17 +28,19 @@ def open_metric(
     cost_model: Callable[[str | None], CostModel] | None = None,
     functions: Mapping[str, str | Named] | None = None,
     folder: Path | None = None,
+    precision: Precision = "float32",
 ) -> Metric:
     """The metric called ``name`` for networks of ``space``.
 
     Args:
-        name: ``latency`` (of the search's own device), ``latency@DEVICE``, ``macs``, ``params``
-            or a key of ``functions``.
+        name: ``latency`` (of the search's own device), ``latency@DEVICE``, ``macs``, ``params``,
+            ``peak_memory`` or a key of ``functions``.
         space: whose architectures the metric will price.
         cost_model: opens the cost model of a device by name; None stands for the search's own.
         functions: the recipe's own metrics, name → ``module:function`` or ``file.py:function`` of
             the network description, with settings where it has some.
         folder: what relative paths in ``functions`` start from.
+        precision: of the networks whose peak memory counts.
 
     Raises:
         UserError: unknown name, a device's table prices another resource, or a function that
@@ -50,9 +53,12 @@ def open_metric(
         return macs(space)
     if name == "params":
         return params(space)
+    if name == "peak_memory":
+        return PeakMemory(space, precision)
     resource, at, device = name.partition("@")
     if resource not in RESOURCES or (at and not device):
-        raise unknown("metric", name, [*RESOURCES, "latency@DEVICE", "macs", "params", *functions])
+        known = [*RESOURCES, "latency@DEVICE", "macs", "params", "peak_memory", *functions]
+        raise unknown("metric", name, known)
     if cost_model is None:
         raise UserError(f"metric {name} needs a device: give --device NAME or --table FILE")
     model = cost_model(device or None)

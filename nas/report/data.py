@@ -30,7 +30,7 @@ STEPS = ("table", "encoder", "supernet", "search", "train")
 """The three steps of the method in order, each timed on its own; before them the measuring of a
 latency table and the training that an encoder starts from, where a run had them."""
 
-UNITS = {"latency": "ms", "macs": "MACs", "params": "parameters"}
+UNITS = {"latency": "ms", "macs": "MACs", "params": "parameters", "peak_memory": "B"}
 """The units of the metrics that the project itself defines."""
 
 

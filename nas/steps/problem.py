@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lut import open_cost_model
-from lut.cost import CostModel
+from lut.cost import CostModel, Precision
 from lut.devices.host import HostDevice
+from lut.fit import fitted_names, load_fitted
 from nas.metrics import absolute_budgets, split_budgets
 from nas.optimizers import Problem
 from nas.progress import SILENT, Reporter
@@ -77,8 +78,22 @@ def problem_for(
         return open_cost_model(named, None, section.precision, space=priced)
 
     metrics = tuple(
-        open_metric(name, priced, cost_model=cost_model, functions=section.metrics, folder=folder)
+        open_metric(
+            name,
+            priced,
+            cost_model=cost_model,
+            functions=section.metrics,
+            folder=folder,
+            precision=precision_of(section),
+        )
         for name in texts
     )
     budgets = absolute_budgets(texts, metrics, priced)
     return Problem(space, metrics, budgets, seed, higher_is_better)
+
+
+def precision_of(section: SearchSection) -> Precision:
+    """Of the networks that are searched: as stated, or what the fitted device is of."""
+    if section.precision is None and section.device in fitted_names():
+        return load_fitted(section.device).device.precision
+    return section.precision or "float32"

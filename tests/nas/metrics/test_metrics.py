@@ -34,7 +34,8 @@ def test_a_batch_costs_what_its_networks_cost(tiny, tmp_path):
     (tmp_path / "cost.py").write_text(FUNCTION)
     own = open_metric("energy2", tiny, functions={"energy2": "cost.py:weighted"}, folder=tmp_path)
     price = AdditiveMetric(tiny, "latency", "ms", lambda o: 0.01 + 1e-6 * o.macs, "id")
-    metrics = (macs(tiny), params(tiny), price, own)
+    memory = open_metric("peak_memory", tiny)
+    metrics = (macs(tiny), params(tiny), price, own, memory)
     problem = Problem(tiny, metrics, {m.name: 1.0 for m in metrics})
     source = random.Random(0)
     architectures = [tiny.random(source) for _ in range(20)] + [tiny.smallest(), tiny.largest()]
@@ -43,6 +44,9 @@ def test_a_batch_costs_what_its_networks_cost(tiny, tmp_path):
         single = [m.of(tiny.describe(a)) for a in architectures]
         np.testing.assert_allclose(m.batch(rows), single, rtol=1e-12)
     assert own.unit == "J"
+    small = open_metric("peak_memory", tiny, precision="int8")
+    assert small.identity != memory.identity
+    assert small.batch(rows)[0] < 0.3 * memory.batch(rows)[0]
 
 
 def test_a_user_metric_says_what_is_wrong(tiny, tmp_path):
@@ -72,6 +76,9 @@ def test_a_user_metric_says_what_is_wrong(tiny, tmp_path):
         ("50%", "ms", 40.0),
         ("220M", "MACs", 220e6),
         ("1.5G", "MACs", 1.5e9),
+        ("512kB", "B", 512e3),
+        ("2 MiB", "B", 2 * 2**20),
+        ("100000", "B", 1e5),
         ("3e5", "params", 3e5),
         ("7mJ", "mJ", 7.0),
     ],
