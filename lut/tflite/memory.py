@@ -30,10 +30,31 @@ IN_PLACE = frozenset({"ADD", "MUL", "RESHAPE"})
 class _Shapes(ModelBuilder):
     """A file under construction whose constants have no content."""
 
+    def __init__(self, name: str, bytes_each: int) -> None:
+        super().__init__(name)
+        self.bytes_each = bytes_each
+
     def constant(self, name: str, value: Array) -> int:
         return self._tensor(name, value.shape, value.dtype.name, 1)
 
-    def maps(self, output: Sequence[int], bytes_each: int) -> list[_Map]:
+    def operator(
+        self,
+        code: str,
+        inputs: Sequence[int],
+        name: str,
+        shape: Sequence[int],
+        options: str | None = None,
+        **fields: Any,
+    ) -> int:
+        if code != "HARD_SWISH" or self.bytes_each == 4:
+            return super().operator(code, inputs, name, shape, options, **fields)
+        # as `expand_hard_swish` writes it for int8
+        (x,) = inputs
+        gate = self.operator("ADD", [x], f"{name}/relu6", shape)
+        product = self.operator("MUL", [x, gate], f"{name}/product", shape)
+        return self.operator("MUL", [product], name, shape)
+
+    def maps(self, output: Sequence[int]) -> list[_Map]:
         """Every computed tensor, with the operators between which it lives."""
         first = {0: 0}
         last: dict[int, int] = {}
@@ -46,14 +67,14 @@ class _Shapes(ModelBuilder):
             first[operator.outputs[0]] = place
         end = len(self._operators)
         last.update(dict.fromkeys([0, *output], end))
-        sizes = {i: bytes_each * int(np.prod(self.shape(i))) for i in first}
+        sizes = {i: self.bytes_each * int(np.prod(self.shape(i))) for i in first}
         for place, operator in enumerate(self._operators):
             out = operator.outputs[0]
             if codes[operator.opcodeIndex] in IN_PLACE:
                 _share(operator, out, place, first, last, sizes, shared)
         own = [_Map(sizes[i], first[i], last.get(i, first[i])) for i in first if i not in shared]
         windows = [
-            _Map(bytes_each * self._windows(operator), place, place)
+            _Map(self.bytes_each * self._windows(operator), place, place)
             for place, operator in enumerate(self._operators)
             if codes[operator.opcodeIndex] == "CONV_2D"
         ]
@@ -109,13 +130,13 @@ def peak_memory(network: Network, precision: Precision = "float32") -> int:
     Returns:
         The size of the memory that all of them share, input and outputs included, weights not.
     """
-    builder = _Shapes(network.name)
+    builder = _Shapes(network.name, 1 if precision == "int8" else 4)
     tensors = {INPUT: builder.tensor(INPUT, nhwc(network.input_shape))}
     for operation in network.operations:
         inputs = [tensors[name] for name in operation.inputs]
         tensors[operation.name] = lower(builder, operation, inputs, _hollow(operation))
     outputs = [tensors[name] for name in network.outputs]
-    return placed(builder.maps(outputs, 1 if precision == "int8" else 4))
+    return placed(builder.maps(outputs))
 
 
 def _hollow(operation: Operation) -> OperationWeights | None:

@@ -6,18 +6,15 @@ symmetric per filter.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lut.tflite.model import Array, pack, unpack
+from lut.tflite.rewriting import expand_hard_swish
 from search_spaces import UserError
-
-Ranges = Mapping[int, tuple[float, float]]
-"""Smallest and largest value by tensor index."""
 
 _LOWEST = float(np.finfo(np.float32).min) / 2
 """What lies below is the padding of a maximum, not a value."""
@@ -61,13 +58,9 @@ _VERSIONS = {
     "RESIZE_BILINEAR": 2,
     "RESIZE_NEAREST_NEIGHBOR": 2,
     "ELU": 1,
-    "HARD_SWISH": 1,
     "RESHAPE": 1,
 }
 """The operators with an int8 kernel, and the version from which on they have it."""
-
-_ZERO_BELOW = {"HARD_SWISH": -3.0}
-"""Operators that make 0 of everything below: no step of their input's scale is spent there."""
 
 _WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """The axis of the filters in the weights of an operator."""
@@ -170,11 +163,12 @@ def _computed(model: Any) -> list[int]:
 class _Quantizer:
     """Rewrites a model in place."""
 
-    def __init__(self, model: Any, ranges: Ranges | None) -> None:
+    def __init__(self, model: Any, ranges: dict[int, tuple[float, float]] | None) -> None:
         from lut.tflite.model import schema
 
         self.s = schema()
         self.model = model
+        self.swished = expand_hard_swish(model, ranges)
         self.graph = model.subgraphs[0]
         numbers = {
             getattr(self.s.BuiltinOperator, name): name
@@ -210,14 +204,23 @@ class _Quantizer:
         self._drop_float_constants()
 
     def _drop_float_constants(self) -> None:
-        """Empty the float constants, which nothing reads any more."""
-        kept = {index for operator in self.graph.operators for index in operator.inputs}
-        for index, tensor in enumerate(self.graph.tensors):
-            if tensor.buffer and index not in kept:
-                self.model.buffers[tensor.buffer].data = None
-                tensor.buffer, tensor.shape = 0, [0]
+        """Leave out the float constants, which nothing reads any more, and their buffers."""
+        graph, buffers = self.graph, self.model.buffers
+        kept = {int(i) for operator in graph.operators for i in operator.inputs}
+        left = [i for i, tensor in enumerate(graph.tensors) if not tensor.buffer or i in kept]
+        place = {old: new for new, old in enumerate(left)}
+        graph.tensors = [graph.tensors[i] for i in left]
+        for holder in (graph, *graph.operators):
+            holder.inputs = [place[int(i)] for i in holder.inputs]
+            holder.outputs = [place[int(i)] for i in holder.outputs]
+        records = self.model.metadata or []
+        used = {tensor.buffer for tensor in graph.tensors} | {r.buffer for r in records} | {0}
+        moved = {old: new for new, old in enumerate(sorted(used))}
+        self.model.buffers = [buffers[i] for i in sorted(used)]
+        for reader in (*graph.tensors, *records):
+            reader.buffer = moved[reader.buffer]
 
-    def _scales(self, ranges: Ranges | None) -> dict[int, Scale]:
+    def _scales(self, ranges: dict[int, tuple[float, float]] | None) -> dict[int, Scale]:
         """One scale for each computed tensor, equal where an operator demands it."""
         computed = _computed(self.model)
         leader = {index: index for index in computed}
@@ -235,7 +238,8 @@ class _Quantizer:
         merged: dict[int, tuple[float, float]] = {}
         for index in computed:
             low, high = ANY_RANGE if ranges is None else ranges[index]
-            low = max(low, self._floor(index))
+            if index in self.swished:
+                low = max(low, -3.0)
             known = merged.get(find(index), (low, high))
             merged[find(index)] = (min(low, known[0]), max(high, known[1]))
         scales = {index: scale_of(*merged[find(index)]) for index in computed}
@@ -245,13 +249,6 @@ class _Quantizer:
             elif self.code(operator) == "TANH":
                 scales[operator.outputs[0]] = Scale(1 / 128, 0)
         return scales
-
-    def _floor(self, index: int) -> float:
-        """Below this no reader tells values of a tensor apart."""
-        readers = [o for o in self.graph.operators if index in list(o.inputs)]
-        if not readers or index in list(self.graph.outputs):
-            return -math.inf
-        return min(_ZERO_BELOW.get(self.code(reader), -math.inf) for reader in readers)
 
     def _constants(self, operator: Any, done: dict[tuple[int, str], int]) -> None:
         """Put the float constants that an operator reads on a scale."""

@@ -27,8 +27,6 @@ def arena(content):
             value = interpreter.tensor(index)()
         except ValueError:  # a temporary tensor without memory
             continue
-        if not value.nbytes:  # a float constant that the quantizer emptied
-            continue
         begin = value.__array_interface__["data"][0]
         spans.append((begin, begin + value.nbytes))
     return max(end for _, end in spans) - min(begin for begin, _ in spans)
