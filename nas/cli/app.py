@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import benchmark, describe, export, lut, measure, quickstart, report, steps
+from nas.cli import benchmark, compare, describe, export, lut, measure, quickstart, report, steps
 
 app = typer.Typer(
     name="nas",
@@ -40,6 +40,7 @@ app.command("train-supernet")(steps.train_supernet)
 app.command("search")(steps.search)
 app.command("train")(steps.train)
 app.command("run")(steps.run)
+app.command("compare")(compare.compare)
 app.command("evaluate")(steps.evaluate)
 app.command("describe")(describe.describe)
 app.command("export")(export.export)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -108,4 +108,24 @@ def latency_scatter(result: Validation, device: str) -> Figure:
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.set_layout_engine("tight")
+    return figure
+
+
+def points_figure(rows: Mapping[str, Sequence[float]], score: str) -> Figure:
+    """The score of every seed, one line of points for each row of a comparison.
+
+    Args:
+        rows: label to scores; the first row stands at the top.
+        score: label of the score, with its unit.
+    """
+    figure = Figure(figsize=(6.4, 0.8 + 0.4 * len(rows)))
+    axes = figure.subplots()
+    for place, values in enumerate(rows.values()):
+        axes.plot(values, [place] * len(values), "o", color=KEPT, markersize=4, alpha=0.7)
+        if values:
+            axes.plot(sum(values) / len(values), place, "|", color=GONE, markersize=14)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{score}: points are seeds, the bar is their mean")
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
