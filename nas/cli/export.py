@@ -16,7 +16,9 @@ def export(
     network: Annotated[
         Path, typer.Argument(metavar="NETWORK", help="A run, train/<name> folder or weights file.")
     ],
-    format: Annotated[str, typer.Option("--format", help="pytorch, onnx or tflite.")] = "tflite",
+    format: Annotated[
+        str, typer.Option("--format", help="pytorch, onnx, tflite, executorch or coreml.")
+    ] = "tflite",
     precision: Annotated[
         Precision,
         typer.Option("--precision", help="float32, or int8 (calibrated on training images)."),
@@ -32,7 +34,7 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", help="The file to write.")] = None,
     json: Json = False,
 ) -> None:
-    """Write a trained network as a PyTorch, ONNX or TFLite file with its metadata."""
+    """Write a trained network as a file to deploy, with its metadata."""
     with output(json) as printer:
         recipe = None
         if precision == "int8":

@@ -1,4 +1,4 @@
-"""Deployable files of a network: PyTorch (safetensors), ONNX and TFLite."""
+"""Deployable files of a network: PyTorch, ONNX, TFLite, ExecuTorch, Core ML."""
 
 from nas.export.files import FORMATS, export
 from nas.export.metadata import ImageMetadata

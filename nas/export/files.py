@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lut.cost import Precision
-from nas.export import onnx, pytorch, tflite
+from nas.export import coreml, executorch, onnx, pytorch, tflite
 from nas.export.metadata import ImageMetadata
 from search_spaces import Architecture, UserError, unknown
 from supernet import CompactNetwork
@@ -33,6 +33,8 @@ FORMATS: dict[str, Format] = {
     "pytorch": Format(".safetensors", pytorch.write),
     "onnx": Format(".onnx", onnx.write),
     "tflite": Format(".tflite", tflite.write, tflite.write_int8),
+    "executorch": Format(".pte", executorch.write, executorch.write_int8),
+    "coreml": Format(".mlpackage", coreml.write),
 }
 
 
@@ -70,7 +72,7 @@ def export(
         raise unknown("export format", format, FORMATS)
     chosen = FORMATS[format]
     metadata.check(network.network)
-    if path.is_dir():
+    if path.is_dir() and path.suffix != chosen.ending:
         example = path / ("network" + chosen.ending)
         raise UserError(f"{path}: is a folder; name a file, e.g. {example}")
     if not path.suffix:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from contextlib import redirect_stdout
-from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 
 import torch
 
 from nas.export.metadata import ImageMetadata
+from nas.export.packages import needs, quiet
 from nas.files import replacing
-from search_spaces import Architecture, UserError
+from search_spaces import Architecture
 from supernet import CompactNetwork
 
 
@@ -31,19 +27,14 @@ def write(
     Raises:
         UserError: the packages of the extra ``onnx`` are missing.
     """
-    for package in ("onnx", "onnxscript"):
-        if find_spec(package) is None:
-            raise UserError(
-                f"ONNX export needs the package {package}: pip install 'netadapt[onnx]'"
-            )
+    needs("ONNX export", ("onnx", "onnxscript"), "onnx")
     # batch 2, because torch.export takes a batch of 1 for a constant
     example = torch.zeros(2, *network.network.input_shape)
     outputs = network.network.outputs
     training = network.training
     network.eval()
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), _quiet():
-            warnings.simplefilter("ignore")
+        with quiet():
             program = torch.onnx.export(
                 network,
                 (example,),
@@ -65,14 +56,3 @@ def write(
         entry.key, entry.value = key, value
     with replacing(path) as file:
         file.write(model.SerializeToString())
-
-
-class _quiet:  # noqa: N801
-    """Keeps the exporter's notes about itself out of a command's output."""
-
-    def __enter__(self) -> None:
-        self.level = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *_: object) -> None:
-        logging.disable(self.level)

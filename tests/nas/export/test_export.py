@@ -155,3 +155,56 @@ def test_files_that_are_not_ours_are_refused_in_one_line(tmp_path):
         with pytest.raises(UserError) as caught:
             nas.load(tmp_path / f"{name}.safetensors")
         assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["executorch", "coreml"])
+def test_a_missing_converter_names_its_extra(tmp_path, monkeypatch, format):
+    network, _ = _network(*CASES[0][:2], **CASES[0][2])
+    package = {"executorch": "executorch", "coreml": "coremltools"}[format]
+    monkeypatch.setattr("nas.export.packages.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=rf"{package}: pip install 'netadapt\[{format}\]'"):
+        export(network, tmp_path / "n", format=format, metadata=_metadata(network))
+    assert not list(tmp_path.iterdir())
+
+
+def test_executorch_equals_torch_and_carries_metadata(tmp_path):
+    pytest.importorskip("executorch")
+    from executorch.runtime import Runtime
+
+    network, architecture = _network(*CASES[0][:2], **CASES[0][2])
+    metadata = _metadata(network)
+    x = torch.randn(8, *network.network.input_shape)
+    expected = network(x).detach().numpy()
+    common = {"format": "executorch", "metadata": metadata, "architecture": architecture}
+    file = export(network, tmp_path / "n", **common)
+    small = export(network, tmp_path / "n8", precision="int8", images=[x], **common)
+    assert file.name == "n.pte" and small.stat().st_size < file.stat().st_size
+    for path, most in ((file, 1e-4), (small, 0.1)):
+        program = Runtime.get().load_program(path)
+        forward = program.load_method("forward")
+        got = np.concatenate([forward.execute([image[None]])[0].numpy() for image in x])
+        assert np.abs(got - expected).max() <= most * np.abs(expected).max()
+        told = json.loads(program.load_method("metadata").execute([])[0])
+        assert ImageMetadata.from_dict(told) == metadata
+        assert told["architecture"] == architecture.to_dict()
+
+
+def test_a_core_ml_package_carries_metadata(tmp_path):
+    coremltools = pytest.importorskip("coremltools")
+    network, architecture = _network(*CASES[0][:2], **CASES[0][2])
+    metadata = _metadata(network)
+    for _ in range(2):  # the second one takes the first one's place
+        file = export(
+            network,
+            tmp_path / "n",
+            format="coreml",
+            metadata=metadata,
+            architecture=architecture,
+        )
+    assert file.is_dir() and [f.name for f in tmp_path.iterdir()] == ["n.mlpackage"]
+    model = coremltools.models.MLModel(str(file), skip_model_load=True)
+    assert json.loads(model.user_defined_metadata["labels"]) == list(metadata.labels)
+    description = model.get_spec().description
+    assert [i.name for i in description.input] == ["image"]
+    assert list(description.input[0].type.multiArrayType.shape) == [1, 1, 16, 16]
+    assert [o.name for o in description.output] == ["output"]
