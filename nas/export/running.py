@@ -115,7 +115,12 @@ class ExportedFile:
         for entry in self._outputs:
             output = self._interpreter.get_tensor(entry["index"])
             if entry["dtype"] == np.int8:
-                output = Scale(*entry["quantization"]).real(output)
+                scale = Scale(*entry["quantization"])
+                output = scale.real(output)
+                if output.ndim == 2:
+                    # of equal classes, which 256 levels often have, an application takes the first
+                    classes = output.shape[1]
+                    output -= np.arange(classes, dtype=np.float32) * (scale.scale / 2 / classes)
             found.append(output)
         return found
 

@@ -52,3 +52,30 @@ def test_links_inside_the_project_lead_somewhere(page):
         link = (target[0] or target[1]).partition("#")[0]
         if link and not re.match(r"[a-z]+:", link):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_commands_of_the_page_about_shipping_are_ones():
+    """Every option and every field that they set exists."""
+    import shlex
+
+    import typer
+
+    from nas.cli.app import app
+    from nas.recipe.loading import load_experiment
+
+    page = (ROOT / "docs" / "ship-it.md").read_text(encoding="utf-8")
+    lines = [
+        line
+        for block in re.findall(r"```\n(.*?)```", page, re.DOTALL)
+        for line in block.split("\n")
+    ]
+    commands = [line for line in lines if line.startswith("nas ")]
+    assert len(commands) > 8
+    root = typer.main.get_command(app)
+    for line in commands:
+        words, command = shlex.split(line)[1:], root
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        context = command.make_context(command.name, words)
+        if context.params.get("overrides"):
+            load_experiment("digits_quickstart", list(context.params["overrides"]))
