@@ -100,6 +100,12 @@ def delegated(lines: list[str], delegate: str) -> str:
     return "all" if "will be completely executed by the delegate" in text else "part"
 
 
+def split_of(lines: list[str]) -> str:
+    """What benchmark_model says about a model that a delegate took only part of."""
+    found = re.search(r"partially executed by the delegate w/ (\d+)", "\n".join(lines))
+    return f"{found[1]} parts of it" if found else "part of it"
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lut.devices.adb import MARK, Adb, DeviceLostError
 from lut.devices.base import Measurement, Progress, ProgressCallback, ResultCallback
-from lut.devices.benchmark_model import UnreadableError, delegated, parse_latency
+from lut.devices.benchmark_model import UnreadableError, delegated, parse_latency, split_of
 from lut.devices.reference import BestReference
 from search_spaces import UserError
 
@@ -129,6 +129,7 @@ class PhoneSession:
         self._places = 0
         self._setup = Path()
         self._trouble = "nothing was printed"
+        self._split: set[str] = set()
         self._started = time.monotonic()
 
     def set_up(self, folder: Path, reference: bytes) -> None:
@@ -281,11 +282,20 @@ class PhoneSession:
                 latency, reason = parse_latency(output), ""
             except UnreadableError as error:
                 reason = f"cannot read the output of benchmark_model: {str(error)!r}"
+        if latency is not None:
+            self._tell_split(name, output)
         if latency is None:
             batch.failures[name] = reason
         else:
             batch.failures.pop(name, None)
         return latency
+
+    def _tell_split(self, name: str, output: list[str]) -> None:
+        """Say once of a file that the GPU took only a part of it."""
+        gpu = self.program.delegate == "gpu"
+        if gpu and name not in self._split and delegated(output, "GPU") == "part":
+            self._split.add(name)
+            self._tell(f"{name}: the GPU delegate took only {split_of(output)}, the CPU the rest")
 
     def _usable(self, batch: Batch, name: str) -> list[Sample]:
         """The samples of a file beside which the reference was as fast as at its best."""

@@ -319,6 +319,20 @@ def test_the_gpu_delegate_is_asked_for_and_its_absence_is_an_error(attach, binar
 
 
 @needs_adb
+def test_a_file_that_the_gpu_takes_only_part_of_is_named(attach, binary):
+    phone, _ = attach()
+    said = "Explicitly applied GPU delegate, and the model graph will be partially executed by the "
+    phone.before_run = lambda run: (
+        f"{said}delegate w/ 3 delegate kernels.\n" + REAL_OUTPUT.format(median="")
+    )
+    told: list[str] = []
+    device = open_device(binary, delegate="gpu")
+    device.measure({"one": convolution(8)}, on_progress=lambda p: told.append(p.message))
+    named = [text for text in told if text.startswith("one: ")]
+    assert named == ["one: the GPU delegate took only 3 parts of it, the CPU the rest"]
+
+
+@needs_adb
 def test_throttled_figures_are_measured_again(attach, binary):
     phone, _ = attach()
 
