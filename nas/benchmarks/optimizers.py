@@ -38,7 +38,7 @@ DEFAULT: dict[str, dict[str, Any]] = {
 
 @dataclass
 class _Search:
-    """One search: the best score within the budget after every evaluation."""
+    """One search: the score of the network that looks best within the budget, by evaluations."""
 
     curve: list[float] = field(default_factory=list)
     asking: float = 0.0
@@ -62,6 +62,7 @@ def run(
     seeds: int = 10,
     evaluations: int = 500,
     samples: int = 16,
+    noise: float = 0.0,
     picture: str = "",
 ) -> dict[str, Any]:
     """The best score that each search finds within a budget after equal evaluations.
@@ -75,8 +76,12 @@ def run(
         seeds: searches of each kind; they are paired by seed.
         evaluations: of each search; its iterations follow from the samples.
         samples: networks of an iteration.
+        noise: standard deviation of what is added to the scores that a search is told; what it
+            found is the oracle's own score of the network that looked best.
         picture: where the curves are drawn, an SVG or PNG file.
     """
+    if noise < 0:
+        raise UserError(f"noise = {noise}: must be at least 0")
     searched, scores = _problem(oracle, space)
     cost = macs(searched) if device == "macs" else _latency(searched, device)
     largest = cost.of(searched.describe(searched.largest()))
@@ -89,7 +94,9 @@ def run(
             found[label] = []
             for seed in range(seeds):
                 problem = Problem(searched, (cost,), {cost.name: share * largest}, seed)
-                found[label].append(_search(problem, label, given, scores, evaluations, samples))
+                found[label].append(
+                    _search(problem, label, given, scores, evaluations, samples, noise)
+                )
             rows.append(_row(share, label, found, next(iter(kinds)), evaluations))
             curves[f"{label}, {share:.0%}"] = [s.curve for s in found[label]]
     if picture:
@@ -105,6 +112,7 @@ def run(
             "seeds": seeds,
             "evaluations": evaluations,
             "samples": samples,
+            "noise": noise,
             "rows": rows,
         },
     }
@@ -136,10 +144,12 @@ def _search(
     scores: Scores,
     evaluations: int,
     samples: int,
+    noise: float,
 ) -> _Search:
     settings = {"samples": samples, "iterations": max(1, (evaluations - 1) // samples), **given}
     name = settings.pop("optimizer", label)
-    search, best = _Search(), -math.inf
+    search, best, looked = _Search(), -math.inf, -math.inf
+    source = np.random.default_rng([problem.seed, 77])
     optimizer = open_optimizer(name, problem, settings)
     while len(search.curve) < evaluations:
         started = time.perf_counter()
@@ -149,12 +159,14 @@ def _search(
             break
         rows = problem.rows([c.architecture for c in candidates])
         values = scores(rows)
+        told = values + noise * source.standard_normal(len(values))
         within = np.all(problem.costs(rows) <= problem.limits(), axis=1)
-        for value, fits in zip(values.tolist(), within.tolist(), strict=True):
-            best = max(best, value) if fits else best
+        for value, seen, fits in zip(values.tolist(), told.tolist(), within.tolist(), strict=True):
+            if fits and seen > looked:
+                best, looked = value, seen
             search.curve.append(best)
         started = time.perf_counter()
-        optimizer.tell([Result(c, float(v)) for c, v in zip(candidates, values, strict=True)])
+        optimizer.tell([Result(c, float(v)) for c, v in zip(candidates, told, strict=True)])
         search.asking += time.perf_counter() - started
     search.curve = search.curve[:evaluations]
     return search

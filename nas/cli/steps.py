@@ -78,7 +78,7 @@ def search(
     table: TableFile = None,
     precision: PrecisionOption = None,
     optimizer: Annotated[
-        str | None, typer.Option("--optimizer", help="mcd, guided, netadapt, random, nsga2 or tpe.")
+        str | None, typer.Option("--optimizer", help="guided, mcd, netadapt, random, nsga2 or tpe.")
     ] = None,
     network: Annotated[
         str | None,

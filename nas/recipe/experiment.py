@@ -118,8 +118,8 @@ class SupernetSection(Training):
 class SearchSection(Section):
     """Step 2: the search."""
 
-    optimizer: str = "mcd"
-    """mcd, guided, netadapt, random, nsga2 or tpe, or a class of the user's own (FILE.py:CLASS)."""
+    optimizer: str = "guided"
+    """guided, mcd, netadapt, random, nsga2 or tpe, or a class of the user's own (FILE.py:CLASS)."""
     optimizers: dict[str, dict[str, Any]] = {}
     """Settings of each optimizer, by its name; what is left out has the optimizer's default."""
     evaluator: Named | None = None

@@ -38,7 +38,7 @@ def find_networks(
     constraints: Sequence[str] = (),
     device: str | None = None,
     table: Path | None = None,
-    optimizer: str = "mcd",
+    optimizer: str = "guided",
     settings: Mapping[str, Any] | None = None,
     higher_is_better: bool = True,
     seed: int = 0,
@@ -57,7 +57,7 @@ def find_networks(
         constraints: further budgets, as ``params=5M``.
         device: whose latency; this machine's by default, measured where it is not known yet.
         table: a latency table file in place of ``device``.
-        optimizer: ``mcd``, ``guided``, ``netadapt``, ``random``, ``nsga2`` or ``tpe``.
+        optimizer: ``guided``, ``mcd``, ``netadapt``, ``random``, ``nsga2`` or ``tpe``.
         settings: of the optimizer.
         higher_is_better: False where a lower score is the better one.
         seed: of the proposals.

@@ -41,3 +41,15 @@ def test_searches_are_compared_at_equal_evaluations_and_paired(oracle, tmp_path,
 def test_without_an_oracle_it_says_what_is_needed(capfd):
     assert main(["benchmark", "optimizers"]) == 2
     assert "oracle" in capfd.readouterr().err
+
+
+def test_a_noisy_search_is_judged_by_the_oracles_own_scores(oracle, capfd):
+    options = ["optimizers={random: {}}", "budgets=[0.5]", "seeds=2", "evaluations=41", "samples=8"]
+    found = {}
+    for noise in (0, 1000):
+        assert main(command(oracle, *options, f"noise={noise}")) == 0
+        (found[noise],) = json.loads(capfd.readouterr().out)["details"]["rows"]
+    # random search proposes the same networks; with such noise any of them may look best
+    assert found[1000]["best"] < found[0]["best"] < 1000
+    assert main(command(oracle, "noise=-1")) == 2
+    assert "noise" in capfd.readouterr().err

@@ -28,8 +28,8 @@ SMALL = [
     "supernet.steps_per_epoch=2",
     *(f"{step}.{s}" for step in ("supernet", "train") for s in ("epochs=1", "batch_size=16")),
     "search.recalibration_images=16",
-    "search.optimizers.mcd.iterations=2",
-    "search.optimizers.mcd.samples=4",
+    "search.optimizers.guided.iterations=2",
+    "search.optimizers.guided.samples=4",
 ]
 
 

@@ -23,7 +23,7 @@ SMALL = [
     "--set=threads=1",
     "--set=search.recalibration_images=64",
     "--set=search.metric=macs",
-    "--set=search.optimizers.mcd={iterations: 2, samples: 2}",
+    "--set=search.optimizers.guided={iterations: 2, samples: 2}",
 ]
 
 

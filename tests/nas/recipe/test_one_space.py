@@ -16,7 +16,7 @@ TINY = [
     "supernet.probe_epochs=0",
     "search.metric=macs",
     "search.budget=95%",
-    "search.optimizers.mcd={iterations: 1, samples: 2, layers: 2}",
+    "search.optimizers.guided={iterations: 1, samples: 2}",
     "search.recalibration_images=32",
 ]
 

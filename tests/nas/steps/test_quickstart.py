@@ -17,7 +17,7 @@ SHORT = [
     "supernet.epochs=1",
     "supernet.probe_epochs=0",
     "train.epochs=1",
-    "search.optimizers.mcd={iterations: 2, samples: 3, layers: 2}",
+    "search.optimizers.guided={iterations: 2, samples: 3}",
     "search.recalibration_images=64",
 ]
 

@@ -34,7 +34,7 @@ SHORT = [
     "train.steps_per_epoch=2",
     "search.metric=macs",
     "search.recalibration_images=16",
-    "search.optimizers.mcd={iterations: 2, samples: 3, layers: 2}",
+    "search.optimizers.guided={iterations: 2, samples: 3}",
 ]
 
 CLASSES = [
