@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lut.tflite import Scale, quantize, read_metadata, write_network
-from lut.tflite.model import unpack
+from lut.tflite.model import pack, unpack
 from search_spaces import Network, UserError, space
 from supernet import CompactNetwork
 
@@ -75,3 +75,23 @@ def test_calibration_needs_images_of_the_right_shape():
         quantize(content, [])
     with pytest.raises(UserError, match="the network takes"):
         quantize(content, [images[0][:, :-1]])
+
+
+def test_no_hard_swish_is_left_that_would_cut_the_graph():
+    searched = space("mobilenet_v3_tiny", resolution=16)
+    content = write_network(searched.describe(searched.largest()), None)
+    parts = {}
+    for name, file in {"float32": content, "int8": quantize(content, None)}.items():
+        details = open_interpreter(file)._get_ops_details()
+        parts[name] = sum(d["op_name"] == "DELEGATE" for d in details)
+        assert any(d["op_name"] == "HARD_SWISH" for d in details) == (name == "float32")
+    assert parts == {"float32": 1, "int8": 1}
+
+
+def test_an_operator_without_an_int8_kernel_is_named():
+    content, _ = made(NETWORKS["conv"])
+    model = unpack(content)
+    floor = 8  # BuiltinOperator.FLOOR
+    model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = floor
+    with pytest.raises(UserError, match="FLOOR has no int8 kernel"):
+        quantize(pack(model), None)
