@@ -69,7 +69,7 @@ class Family:
                     known[name] = tuple(int(v) for v in known[name])
             known["sizes"] = tuple((int(h), int(w)) for h, w in known["sizes"])
             return cls(**known)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"not a family of operations: {error!r}") from None
 
 

@@ -219,8 +219,8 @@ class Table:
                 date=data["date"],
                 resource=data["resource"],
                 unit=data["unit"],
-                conditions=data.get("conditions", {}),
-                notes=data.get("notes", {}),
+                conditions=dict(data.get("conditions", {})),
+                notes=dict(data.get("notes", {})),
                 free=frozenset(map(str, data.get("free", ()))),
             )
             for record in data["families"]:
@@ -238,7 +238,7 @@ class Table:
             return table
         except UserError as error:
             raise UserError(f"{origin}: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise UserError(f"{origin} is not a whole table: {error!r}") from None
 
     def save(self, path: Path) -> None:

@@ -16,6 +16,7 @@ BENCHMARKS = {
     "lut-query": "nas.benchmarks.lut_query:run",
     "candidate-evaluation": "nas.benchmarks.candidate_evaluation:run",
     "ordered-dropout": "nas.benchmarks.ordered_dropout:run",
+    "mutations": "nas.benchmarks.mutations:run",
     "optimizers": "nas.benchmarks.optimizers:run",
     "ranking": "nas.benchmarks.ranking:run",
     "recalibration": "nas.benchmarks.recalibration:run",

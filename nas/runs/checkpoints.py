@@ -81,7 +81,11 @@ def load(path: Path, *kinds: str) -> Checkpoint:
         raise UserError(f"{path}: a safetensors file, but none of ours (schema missing)")
     if header.get("kind") not in kinds:
         raise UserError(f"{path}: holds a {header.get('kind')}, expected a {' or a '.join(kinds)}")
-    return Checkpoint(header["kind"], tensors, json.loads(header["state"]))
+    try:
+        state = json.loads(header["state"])
+        return Checkpoint(header["kind"], tensors, dict(state))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: was edited or is damaged ({error!r})") from None
 
 
 def load_module(module: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
