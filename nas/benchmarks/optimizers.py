@@ -18,6 +18,7 @@ from nas.optimizers import Problem, Result
 from nas.own_code import load_function
 from nas.recipe.optimizers import open_optimizer
 from nas.recipe.spaces import open_space
+from nas.runs.statistics import half_interval
 from search_spaces import SearchSpace, UserError
 from search_spaces.batch import Matrix, Vector
 
@@ -189,21 +190,10 @@ def _row(
         "reached": len(reached),
         "evaluations": int(np.mean([len(s.curve) for s in searches])),
         f"minus_{first}": float(apart.mean()) if len(apart) else None,
-        "interval": _interval(apart),
+        "interval": half_interval(apart.tolist()),
         "curve": {str(n): _mean([s.at(n) for s in searches]) for n in points},
         "seconds_per_evaluation": float(np.mean([s.asking / len(s.curve) for s in searches])),
     }
-
-
-def _interval(differences: Vector) -> float | None:
-    """Half the 95 % interval of a mean of paired differences (Student's t)."""
-    if len(differences) < 2:
-        return None
-    # scikit-learn, which the package needs, brings scipy
-    from scipy.stats import t
-
-    count = len(differences)
-    return float(t.ppf(0.975, count - 1) * differences.std(ddof=1) / math.sqrt(count))
 
 
 def _mean(values: list[float]) -> float | None:
