@@ -290,7 +290,7 @@ def test_baselines_are_priced_where_the_search_prices(capfd):
         "metrics": {"large": "my_metric.py:large"},
         "budget": "50%",
         "resolution": 64,
-        "optimizers": {"mcd": {"iterations": 2, "samples": 2}},
+        "optimizers": {"guided": {"iterations": 2, "samples": 2}},
         "recalibration_images": 64,
     }
     Path("other.yaml").write_text(yaml.safe_dump(given))
