@@ -2,7 +2,6 @@
 
 from lut.fit.devices import (
     RECIPES,
-    Recipe,
     fit_device,
     fit_measurements,
     fitted_names,
@@ -10,6 +9,7 @@ from lut.fit.devices import (
 )
 from lut.fit.measurements import Measured, read_measurements
 from lut.fit.model import FittedModel
+from lut.fit.recipes import Recipe
 from lut.fit.solve import Accuracy, accuracy
 
 __all__ = [

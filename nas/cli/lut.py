@@ -120,7 +120,9 @@ def _fitted(data: dict[str, Any]) -> Group:
     for name in columns:
         table.add_column(name, justify="right")
     for name, values in errors.items():
-        table.add_row(name, *(f"{values[c]:.4g}" for c in columns))
+        # a rank correlation needs three measurements
+        cells = ("–" if values[c] is None else f"{values[c]:.4g}" for c in columns)
+        table.add_row(name, *cells)
     return Group(table, facts(data["device"], {"file": data["file"]}))
 
 

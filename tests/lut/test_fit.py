@@ -256,10 +256,12 @@ def test_the_shipped_coefficients_come_from_the_measurements(name):
         assert model.cost(operation) == pytest.approx(shipped.cost(operation), rel=1e-3, abs=1e-9)
     errors = model.provenance["errors"]
     if RECIPES[name].column:
-        assert errors["one network left out"]["median_error"] <= 0.04
+        # the aims for a large core: of one network, and twice that of a whole family
+        bar = 0.06 if model.device.precision == "int8" else 0.04
+        assert errors["one network left out"]["median_error"] <= bar
         for part, figures in errors.items():
             if part.startswith("family left out"):
-                assert figures["median_error"] <= 0.08, part
+                assert figures["median_error"] <= 2 * bar, part
         return
     for figures in errors.values():
         assert figures["median_error"] <= 0.025 and figures["spearman"] >= 0.998

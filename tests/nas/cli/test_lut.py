@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lut.fit import RECIPES, FittedModel
 from nas.cli import main
 from nas.recipe.experiment import SearchSection
 from nas.steps.problem import problem_for
@@ -70,6 +71,24 @@ def test_what_a_fit_wrote_is_read_as_a_table_of_its_device(capfd):
     network = space("mobilenet_v2")
     problem = problem_for(network, SearchSection(budget="50%", table=Path("mine.json")))
     assert problem.budgets["latency"] == pytest.approx(expected / 2)
+
+
+def test_a_fit_is_shown_also_where_a_family_has_one_network(capfd):
+    recipe = RECIPES["pixel4-cpu"]
+    networks, operations = Path(recipe.files[0]), Path(recipe.files[1])
+    feature = {"Input_channel": 3, "Output_shape": 16, "Stride": 2, "Kernel": 3, "Group": 1}
+    rows, latencies = ["model,operation,feature"], [f"model,{recipe.column}"]
+    for i in range(30):
+        name = f"mobilenet_w{i}" if i else "fbnet_x"
+        of_one = feature | {"Input_shape": 32, "Filter": 8 + i}
+        rows.append(f'{name},CONV_2D,"{of_one}"')
+        latencies.append(f"{name},{1000 + 10 * i}")
+    networks.write_text("\n".join(latencies))
+    operations.write_text("\n".join(rows))
+    assert main(["lut", "fit", "pixel4-cpu", "."]) == 0
+    shown = capfd.readouterr().out
+    assert "family left out, FBNet" in shown and "–" in shown
+    assert FittedModel.load(Path("pixel4-cpu.json")).device.name == "pixel4-cpu"
 
 
 @pytest.mark.parametrize("command", [["describe"], ["lut", "query"]])
