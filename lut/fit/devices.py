@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from lut.cost import DeviceInfo
-from lut.fit.features import Core, features
 from lut.fit.measurements import Measured, read_measurements
 from lut.fit.model import FittedModel, coverage
 from lut.fit.networks import read_networks
 from lut.fit.phones import PHONES
+from lut.fit.processor import Processor
+from lut.fit.processor import amounts as amounts_of
 from lut.fit.recipes import PIXELS, Recipe
 from lut.fit.solve import Matrix, Vector, accuracy, fit, folds, held_out
 from search_spaces import UserError, unknown
@@ -143,13 +144,13 @@ def _mix(recipe: Recipe, names: Sequence[str]) -> Matrix:
     return np.array([column for column in columns if any(column)]).T
 
 
-def feature_matrix(measured: Sequence[Measured], core: Core) -> tuple[list[str], Matrix]:
+def feature_matrix(measured: Sequence[Measured], core: Processor) -> tuple[list[str], Matrix]:
     """Feature names, and the amounts of every measurement: (measurements, features)."""
     totals: list[dict[str, float]] = []
     for entry in measured:
         total: dict[str, float] = {}
         for operation in entry.operations:
-            for name, amount in features(operation, core).items():
+            for name, amount in amounts_of(operation, core).items():
                 total[name] = total.get(name, 0.0) + amount
         totals.append(total)
     names = sorted({name for total in totals for name in total})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lut.cost import DeviceInfo, UncoveredError
-from lut.fit.features import Core, features
+from lut.fit.processor import Processor, amounts, read_processor, stored
 from lut.table import Table, write_atomically
 from search_spaces import Operation, UserError
 
@@ -63,7 +63,7 @@ class FittedModel:
     """
 
     device: DeviceInfo
-    core: Core
+    core: Processor
     coefficients: Mapping[str, float]
     coverage: Mapping[str, Coverage]
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class FittedModel:
     def parts(self, operation: Operation) -> dict[str, float]:
         """Milliseconds of one operation by feature. Raises as `cost`."""
         result = {}
-        for name, amount in features(operation, self.core).items():
+        for name, amount in amounts(operation, self.core).items():
             if name not in self.coefficients:
                 raise UncoveredError(
                     f"{self.device.name} was fitted to no operation like {operation.name!r} "
@@ -135,7 +135,7 @@ class FittedModel:
             "device": asdict(self.device),
             "resource": self.resource,
             "unit": self.unit,
-            "core": asdict(self.core),
+            "core": stored(self.core),
             "coefficients": {k: float(f"{v:.6g}") for k, v in sorted(self.coefficients.items())},
             "coverage": {
                 k: {n: list(r) for n, r in asdict(c).items()} for k, c in self.coverage.items()
@@ -157,9 +157,6 @@ class FittedModel:
                 f"{origin} has schema {data.get('schema')!r}; this version reads {MODEL_SCHEMA}"
             )
         try:
-            core = dict(data["core"])
-            for name in ("weight_caches", "map_caches"):
-                core[name] = tuple(int(size) for size in core[name])
             coefficients = {str(k): float(v) for k, v in data["coefficients"].items()}
             if not all(isfinite(v) and v >= 0 for v in coefficients.values()):
                 raise ValueError("a coefficient is negative or not a number")
@@ -168,7 +165,7 @@ class FittedModel:
                 raise ValueError(f"provenance {device.provenance!r}")
             return cls(
                 device=device,
-                core=Core(**core),
+                core=read_processor(data["core"]),
                 coefficients=coefficients,
                 coverage={
                     kind: Coverage(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lut.cost import Precision
 from lut.fit.features import Core
+from lut.fit.processor import Processor
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Recipe:
     runtime_version: str
     source: str
     files: tuple[str, ...]
-    core: Core
+    core: Processor
     precision: Precision = "float32"
     column: str = ""
     power: float = 2.0

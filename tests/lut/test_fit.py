@@ -20,6 +20,7 @@ from lut.fit import (
     read_measurements,
 )
 from lut.fit.blocks import block_operations
+from lut.fit.gpu import Gpu
 from lut.fit.networks import read_networks
 from search_spaces import Operation, UserError, names, space
 
@@ -175,7 +176,7 @@ def test_every_shipped_device_prices_every_space_and_every_bypass(name):
     copied = Operation("c", "concat", ("a", "b"), ((16, 56, 56), (8, 56, 56)), (24, 56, 56))
     assert model.cost(copied) > 0 and "bypass" in " ".join(model.provenance["extrapolated"])
     assert model.provenance["measurements"] in {86, 7588}
-    assert 0 < model.device.trust < 0.15
+    assert 0 < model.device.trust < (0.2 if isinstance(model.core, Gpu) else 0.15)
 
 
 def test_shipped_names_are_the_recipes():
@@ -190,6 +191,19 @@ def test_filters_are_priced_by_whole_tiles():
     assert arithmetic[0] < arithmetic[1] == arithmetic[2] < arithmetic[3]
 
 
+def test_a_gpu_prices_whole_vectors_and_one_image_a_network():
+    model = load_fitted("iphone-xs-gpu")
+    assert model.cost(conv(64, 61, 14)) < model.cost(conv(64, 64, 14))
+    assert model.parts(conv(64, 61, 14))["gemm"] == model.parts(conv(64, 64, 14))["gemm"]
+    for name in names():
+        operations = space(name).describe(space(name).largest()).operations
+        images = [o.name for o in operations if "networks" in model.parts(o)]
+        assert images == [operations[0].name], name
+    # Winograd's algorithm needs many channels on a large map
+    wide, small = conv(64, 64, 28, kernel=3), conv(64, 64, 14, kernel=3)
+    assert "winograd" in model.parts(wide) and "conv" in model.parts(small)
+
+
 def test_what_no_measurement_had_is_refused_or_named():
     model = load_fitted("pixel1-cpu")
     with pytest.raises(UncoveredError, match="grouped"):
@@ -200,18 +214,21 @@ def test_what_no_measurement_had_is_refused_or_named():
 
 
 def test_a_model_is_stored_whole_and_a_broken_one_refused(tmp_path):
-    model = load_fitted("pixel4-cpu")
     path = tmp_path / "mine.json"
-    model.save(path)
-    again = FittedModel.load(path)
-    assert again == model and again.identity == model.identity
+    for name in ("pixel4-gpu", "pixel4-cpu"):
+        model = load_fitted(name)
+        model.save(path)
+        again = FittedModel.load(path)
+        assert again == model and again.identity == model.identity
     data = json.loads(path.read_text())
     for change, message in (
         ({"coefficients": {"gemm": -1}}, "negative"),
         ({"coefficients": {"gemm": float("nan")}}, "not a number"),
         ({"schema": 9}, "schema 9"),
         ({"kind": "cost-table"}, "not a fitted model"),
-        ({"core": {}}, "not a whole"),
+        ({"core": {"rows": "many"}}, "not a whole"),
+        ({"core": {"kind": "npu"}}, "npu"),
+        ({"core": {"kind": "gpu", "lanes": 4}}, "lanes"),
     ):
         path.write_text(json.dumps(data | change))
         with pytest.raises(UserError, match=message):
@@ -256,8 +273,9 @@ def test_the_shipped_coefficients_come_from_the_measurements(name):
         assert model.cost(operation) == pytest.approx(shipped.cost(operation), rel=1e-3, abs=1e-9)
     errors = model.provenance["errors"]
     if RECIPES[name].column:
-        # the aims for a large core: of one network, and twice that of a whole family
+        # the aims: of one network, and twice that of a whole family
         bar = 0.06 if model.device.precision == "int8" else 0.04
+        bar = 0.12 if isinstance(model.core, Gpu) else bar
         assert errors["one network left out"]["median_error"] <= bar
         for part, figures in errors.items():
             if part.startswith("family left out"):
