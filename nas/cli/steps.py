@@ -63,7 +63,8 @@ def search(
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric", help="Descended: latency, macs, params, peak_memory or one of the recipe's."
+            "--metric",
+            help="Descended: latency, macs, params, peak_memory, phones or one of the recipe's.",
         ),
     ] = None,
     budget: Annotated[

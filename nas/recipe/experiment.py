@@ -115,6 +115,15 @@ class SupernetSection(Training):
     """Random sub-networks among them."""
 
 
+class PhonesSection(Section):
+    """What the metric ``phones`` is made of: devices, and a budget for each."""
+
+    budgets: dict[str, str] = Field(min_length=1)
+    """Device → its budget, absolute with a unit (30ms) or a share of the largest network (50%)."""
+    reduce: Literal["worst", "mean"] = "worst"
+    """Over the ratios of latency to budget: the worst, or their mean."""
+
+
 class SearchSection(Section):
     """Step 2: the search."""
 
@@ -126,7 +135,7 @@ class SearchSection(Section):
     """How candidates are scored: shared_weights, fine_tuning (steps, lr and further settings), or
     the user's own; None for what belongs to the optimizer."""
     metric: str = "latency"
-    """The metric that is descended: latency, macs, params, peak_memory or one of
+    """The metric that is descended: latency, macs, params, peak_memory, phones or one of
     ``metrics``."""
     budget: str = "50%"
     """Its budget, absolute with a unit (30ms, 220M) or a share of the largest network (50%)."""
@@ -135,6 +144,8 @@ class SearchSection(Section):
     metrics: dict[str, str | Named] = {}
     """Metrics of the user's own: name → FILE.py:FUNCTION or MODULE:FUNCTION of the network
     description, or ``{name, settings}``."""
+    phones: PhonesSection | None = None
+    """What the metric ``phones`` is made of; with a budget of 1 every phone keeps its own."""
     device: str | None = None
     """Whose latency: host, or a fitted or imported device; None for host unless ``table``."""
     table: Path | None = None

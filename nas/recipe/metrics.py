@@ -9,13 +9,17 @@ from pathlib import Path
 from lut.cost import CostModel, Precision
 from nas.metrics.additive import macs, params, priced
 from nas.metrics.base import Metric
+from nas.metrics.budgets import absolute_budgets
 from nas.metrics.memory import PeakMemory
+from nas.metrics.phones import Phones
 from nas.metrics.user import UserMetric
 from nas.own_code import is_own
-from nas.recipe.experiment import Named
+from nas.recipe.experiment import Named, PhonesSection
 from nas.recipe.named import Kind
 from nas.recipe.settings import settings_of
 from search_spaces import SearchSpace, UserError, unknown
+
+OpenCostModel = Callable[[str | None], CostModel]
 
 RESOURCES = ("latency", "energy", "memory")
 """What a cost model may price."""
@@ -25,8 +29,9 @@ def open_metric(
     name: str,
     space: SearchSpace,
     *,
-    cost_model: Callable[[str | None], CostModel] | None = None,
+    cost_model: OpenCostModel | None = None,
     functions: Mapping[str, str | Named] | None = None,
+    phones: PhonesSection | None = None,
     folder: Path | None = None,
     precision: Precision = "float32",
 ) -> Metric:
@@ -34,11 +39,12 @@ def open_metric(
 
     Args:
         name: ``latency`` (of the search's own device), ``latency@DEVICE``, ``macs``, ``params``,
-            ``peak_memory`` or a key of ``functions``.
+            ``peak_memory``, ``phones`` or a key of ``functions``.
         space: whose architectures the metric will price.
         cost_model: opens the cost model of a device by name; None stands for the search's own.
         functions: the recipe's own metrics, name → ``module:function`` or ``file.py:function`` of
             the network description, with settings where it has some.
+        phones: what ``phones`` is made of.
         folder: what relative paths in ``functions`` start from.
         precision: of the networks whose peak memory counts.
 
@@ -55,19 +61,50 @@ def open_metric(
         return params(space)
     if name == "peak_memory":
         return PeakMemory(space, precision)
+    if name == "phones":
+        return _of_phones(space, cost_model, phones)
     resource, at, device = name.partition("@")
     if resource not in RESOURCES or (at and not device):
-        known = [*RESOURCES, "latency@DEVICE", "macs", "params", "peak_memory", *functions]
+        known = [*RESOURCES, "latency@DEVICE", "macs", "params", "peak_memory", "phones"]
+        known += functions
         raise unknown("metric", name, known)
+    return _latency(space, name, resource, cost_model, device or None)
+
+
+def _latency(
+    space: SearchSpace,
+    name: str,
+    resource: str,
+    cost_model: OpenCostModel | None,
+    device: str | None,
+) -> Metric:
     if cost_model is None:
         raise UserError(f"metric {name} needs a device: give --device NAME or --table FILE")
-    model = cost_model(device or None)
+    model = cost_model(device)
     if model.resource != resource:
         raise UserError(
             f"metric {name}: the table of {model.device.name} prices {model.resource}, "
             f"not {resource}"
         )
     return priced(space, name, model)
+
+
+def _of_phones(
+    space: SearchSpace, cost_model: OpenCostModel | None, section: PhonesSection | None
+) -> Phones:
+    if section is None:
+        raise UserError(
+            "metric phones: no phone is named; give search.phones.budgets, such as "
+            "--set 'search.phones.budgets={pixel4-cpu: 50%, iphone-xs-cpu: 20ms}'"
+        )
+    opened = {
+        device: _latency(space, f"latency@{device}", "latency", cost_model, device)
+        for device in section.budgets
+    }
+    texts = {opened[device].name: text for device, text in section.budgets.items()}
+    absolute = absolute_budgets(texts, list(opened.values()), space)
+    budgets = {device: absolute[metric.name] for device, metric in opened.items()}
+    return Phones(opened, budgets, section.reduce)
 
 
 def _of_the_user(

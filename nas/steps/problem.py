@@ -83,6 +83,7 @@ def problem_for(
             priced,
             cost_model=cost_model,
             functions=section.metrics,
+            phones=section.phones,
             folder=folder,
             precision=precision_of(section),
         )

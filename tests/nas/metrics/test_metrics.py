@@ -3,6 +3,7 @@ import random
 import numpy as np
 import pytest
 
+from lut import open_cost_model
 from nas.metrics import (
     AdditiveMetric,
     UserMetric,
@@ -12,6 +13,7 @@ from nas.metrics import (
     split_budgets,
 )
 from nas.optimizers import Problem
+from nas.recipe.experiment import PhonesSection
 from nas.recipe.metrics import open_metric
 from search_spaces import UserError, space
 
@@ -47,6 +49,51 @@ def test_a_batch_costs_what_its_networks_cost(tiny, tmp_path):
     small = open_metric("peak_memory", tiny, precision="int8")
     assert small.identity != memory.identity
     assert small.batch(rows)[0] < 0.3 * memory.batch(rows)[0]
+
+
+def test_phones_are_the_worst_or_mean_ratio_to_the_budget_of_each(tiny):
+    budgets = {"pixel4-cpu": "50%", "iphone-xs-gpu": "2ms", "galaxy-a03s-cpu-int8": "70%"}
+    metric = {
+        reduce: open_metric(
+            "phones",
+            tiny,
+            cost_model=open_cost_model,
+            phones=PhonesSection(budgets=budgets, reduce=reduce),
+        )
+        for reduce in ("worst", "mean")
+    }
+    assert metric["worst"].identity != metric["mean"].identity
+    source = random.Random(0)
+    architectures = [tiny.random(source) for _ in range(10)] + [tiny.largest()]
+    problem = Problem(tiny, (metric["worst"],), {"phones": 1.0})
+    rows = problem.rows(architectures)
+    found = {reduce: m.batch(rows) for reduce, m in metric.items()}
+    for i, architecture in enumerate(architectures):
+        network = tiny.describe(architecture)
+        ratios = []
+        for device, text in budgets.items():
+            latency = open_metric(f"latency@{device}", tiny, cost_model=open_cost_model)
+            limit = parse_budget(text, latency, latency.of(tiny.describe(tiny.largest())))
+            ratios.append(latency.of(network) / limit)
+        for reduce, expected in (("worst", max(ratios)), ("mean", np.mean(ratios))):
+            assert found[reduce][i] == pytest.approx(expected, rel=1e-9)
+            assert metric[reduce].of(network) == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(UserError, match=r"search\.phones\.budgets"):
+        open_metric("phones", tiny, cost_model=open_cost_model)
+    with pytest.raises(UserError, match="did you mean 'pixel4-cpu'"):
+        open_metric(
+            "phones",
+            tiny,
+            cost_model=open_cost_model,
+            phones=PhonesSection(budgets={"pixel4-cpy": "50%"}),
+        )
+    with pytest.raises(UserError, match="budget latency@pixel4-cpu=30MB"):
+        open_metric(
+            "phones",
+            tiny,
+            cost_model=open_cost_model,
+            phones=PhonesSection(budgets={"pixel4-cpu": "30MB"}),
+        )
 
 
 def test_a_user_metric_says_what_is_wrong(tiny, tmp_path):
