@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from nas.steps.run import run as run_experiment
     from nas.steps.search import search as run_search
     from nas.steps.smaller import make_smaller
+    from nas.tasks.own import OwnTask
 
 _WHERE = {
+    "OwnTask": "nas.tasks.own:OwnTask",
     "find_networks": "nas.steps.find:find_networks",
     "load": "nas.export:load",
     "load_architecture": "nas.runs.networks:load_architecture",
@@ -41,6 +43,7 @@ _WHERE = {
 """Name → where it is defined. No name is that of a package below ``nas``."""
 
 __all__ = [
+    "OwnTask",
     "find_networks",
     "load",
     "load_architecture",

@@ -67,12 +67,11 @@ class ExportedFile:
         _, height, width, channels = (int(size) for size in self._input["shape"])
         return channels, height, width
 
-    def check(self, task: Task, name: str, input_shape: Shape) -> None:
+    def check(self, task: Task, input_shape: Shape) -> None:
         """Refuse a file of other inputs, labels or task.
 
         Args:
             task: whose images it is to be run on.
-            name: of the task, as recipes call it.
             input_shape: of the experiment's networks, (channels, height, width).
 
         Raises:
@@ -85,9 +84,9 @@ class ExportedFile:
                 f"{where}: takes images of {there} (channels, height, width), the experiment's "
                 f"are {here}; use the recipe that the file was trained with"
             )
-        if told.task and told.task != name:
+        if told.task and told.task != task.name:
             raise UserError(
-                f"{where}: a network of task {told.task!r}, the experiment's is {name!r}"
+                f"{where}: a network of task {told.task!r}, the experiment's is {task.name!r}"
             )
         if told.labels != tuple(task.labels):
             raise UserError(f"{where}: its classes have other names than those of the data")

@@ -86,12 +86,21 @@ class Kind:
             raise
         except Exception as error:
             raise UserError(f"{self.word} {name} raised {type(error).__name__}: {error}") from error
-        for missing in () if self.contract is None else lacking(found, self.contract):
+        if self.contract is not None:
+            self.check_contract(name, found, self.contract)
+        return found
+
+    def check_contract(self, name: str, found: object, contract: type) -> None:
+        """Refuse what lacks a part of a contract.
+
+        Raises:
+            UserError: names the first part that it lacks.
+        """
+        for missing in lacking(found, contract):
             raise UserError(
                 f"{self.word} {name}: {type(found).__name__} has no {missing!r}, which every "
-                f"{self.word} has (see {self.contract.__module__})"
+                f"{self.word} has (see {contract.__module__})"
             )
-        return found
 
     def _check_arguments(self, function: Callable[..., Any], of: str) -> None:
         takes = settings_of(function)

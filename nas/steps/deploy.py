@@ -12,7 +12,7 @@ from lut.cost import Precision
 from nas.export import ImageMetadata
 from nas.export import export as write
 from nas.recipe.experiment import Experiment, Quantization
-from nas.recipe.tasks import open_task
+from nas.recipe.tasks import check_task_name, open_task
 from nas.runs.folder import step_folder
 from nas.runs.weights import TrainedNetwork, load_network
 from nas.steps.common import check_input
@@ -91,12 +91,13 @@ def fitting_task(experiment: Experiment, trained: TrainedNetwork, path: Path) ->
         UserError: another input, task or other labels; the data cannot be read.
     """
     check_input(experiment, space_of(trained.architecture))
-    if trained.preparation.task != experiment.task.name:
-        raise UserError(
-            f"{path}: a network of task {trained.preparation.task!r}, "
-            f"the experiment's is {experiment.task.name!r}"
-        )
+    check_task_name(experiment, trained.preparation.task, str(path))
     task = open_task(experiment)
+    if trained.preparation.task != task.name:
+        raise UserError(
+            f"{path}: a network of task {trained.preparation.task!r}, the experiment's is "
+            f"{task.name!r}"
+        )
     if trained.preparation.labels != tuple(task.labels):
         raise UserError(f"{path}: its classes have other names than those of the data")
     return task

@@ -87,6 +87,6 @@ def _opened_file(experiment: Experiment, path: Path, split: str, device: torch.d
     file, space = ExportedFile(path), experiment.search_space()
     shape = (space.input_channels, space.resolution, space.resolution)
     task = open_task(experiment)
-    file.check(task, experiment.task.name, shape)
+    file.check(task, shape)
     facts = {"precision": file.precision, "bytes": file.bytes, "format": "tflite"}
     return file.for_images_of(task), task, facts

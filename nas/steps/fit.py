@@ -118,7 +118,7 @@ def fit(
         job.folder.path,
         seed=job.experiment.seed,
         passes=ranks.everywhere(
-            lambda: with_teacher(passes, job.experiment, job.settings, job.task.labels, job.device)
+            lambda: with_teacher(passes, job.experiment, job.settings, job.task, job.device)
         ),
         forwards=forwards,
         probe=probe,

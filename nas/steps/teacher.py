@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nas.recipe.experiment import Experiment, Training
 from nas.runs.weights import load_network
 from nas.steps.common import check_input
+from nas.tasks.base import Task
 from nas.training.passes import Passes, Position
 from search_spaces import UserError, space_of
 from supernet.strategies.distillation import mixed
@@ -19,7 +20,7 @@ def with_teacher(
     passes: Passes,
     experiment: Experiment,
     settings: Training,
-    labels: Sequence[str],
+    task: Task,
     device: torch.device,
 ) -> Passes:
     """The passes, with targets of which a share is the teacher's where the recipe names one.
@@ -34,12 +35,12 @@ def with_teacher(
         return passes
     trained = load_network(settings.teacher)
     check_input(experiment, space_of(trained.architecture))
-    if trained.preparation.task != experiment.task.name:
+    if trained.preparation.task != task.name:
         raise UserError(
             f"teacher {settings.teacher}: a network of task {trained.preparation.task!r}, the "
-            f"experiment's is {experiment.task.name!r}"
+            f"experiment's is {task.name!r}"
         )
-    if trained.preparation.labels != tuple(labels):
+    if trained.preparation.labels != tuple(task.labels):
         raise UserError(f"teacher {settings.teacher}: its classes have other names than the data's")
     teacher = trained.module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     share = settings.teacher_share

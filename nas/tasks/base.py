@@ -1,4 +1,6 @@
-"""What a task is: data in splits, a loss and a score. Two sides: classification and depth.
+"""What a task is: data in splits, a loss and a score.
+
+Its sides: classification, depth, and the user's own.
 
 A task is built for the input of one search space (channels, resolution, outputs) and says where
 they do not fit the data. Images are (N, C, H, W) float32 tensors in channels-last memory,

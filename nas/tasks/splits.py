@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,45 @@ def stratified_holdout(
     chosen = np.sort(by_rank[:count])
     rest = np.sort(by_rank[count:])
     return rest.astype(np.int64), chosen.astype(np.int64)
+
+
+def grouped_holdout(
+    groups: Sequence[Hashable], holdout: float, seed: int, *, task: str
+) -> tuple[Indices, Indices]:
+    """Cut a hold-out of whole groups: (training, hold-out) indices, sorted.
+
+    Args:
+        groups: scene, person, … of every training image.
+        holdout: a share below 1, or a number of images; met as closely as whole groups allow.
+        seed: fixes which groups.
+        task: named in errors.
+
+    Raises:
+        UserError: no images, or nothing would be left on one side.
+    """
+    count = len(groups)
+    wanted = round(holdout * count) if holdout < 1 else int(holdout)
+    numbers: dict[Hashable, int] = {}
+    number = np.array([numbers.setdefault(g, len(numbers)) for g in groups], dtype=np.int64)
+    taken = np.isin(number, _chosen(number, wanted, seed)) if 0 < wanted < count else number < 0
+    if taken.all() or not taken.any():
+        raise UserError(
+            f"task {task}: a hold-out of {wanted} out of {count} images in {len(numbers)} groups "
+            "leaves nothing on one side; change task.holdout"
+        )
+    return np.flatnonzero(~taken), np.flatnonzero(taken)
+
+
+def _chosen(groups: Indices, wanted: int, seed: int) -> list[int]:
+    """Groups in random order, the first and each that comes closer to the wanted number."""
+    sizes = np.bincount(groups)
+    chosen: list[int] = []
+    total = 0
+    for group in np.random.default_rng([seed, 0x5CE7E]).permutation(len(sizes)).tolist():
+        if not chosen or abs(total + sizes[group] - wanted) < abs(total - wanted):
+            chosen.append(group)
+            total += int(sizes[group])
+    return chosen
 
 
 def even_batches(indices: Indices, size: int) -> list[Indices]:

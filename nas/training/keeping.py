@@ -80,8 +80,10 @@ class Keeper:
         """
         updater, stored = self.updater, files.load(path, self.kind)
         for key, value in self.identity().items():
-            if stored.state["identity"].get(key) != value:
-                raise UserError(f"{path}: written with other {key}; use another --out")
+            there = stored.state["identity"].get(key)
+            if there != value:
+                what = _difference(there, value)
+                raise UserError(f"{path}: written with other {key}{what}; use another --out")
         files.load_module(updater.module, stored.section("model"), where=str(path))
         if updater.ema is not None:
             files.load_module(updater.ema.module, stored.section("ema"), where=str(path))
@@ -110,3 +112,13 @@ class Keeper:
             "accumulate": updater.settings.accumulate,
             "device": updater.device.type,
         }
+
+
+def _difference(there: Any, here: Any) -> str:
+    """The first entry that differs, where there are entries."""
+    if not isinstance(there, dict) or not isinstance(here, dict):
+        return ""
+    for name, value in here.items():
+        if there.get(name) != value:
+            return f" ({name} was {there.get(name)!r}, is now {value!r})"
+    return ""

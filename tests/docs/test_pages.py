@@ -45,6 +45,32 @@ def test_the_page_for_programs_runs_from_top_to_bottom(tmp_path):
     assert "'0', '1'" in said[2]
 
 
+OWN_TASKS = ("digits", "denoise", "disc")
+
+
+@pytest.mark.parametrize("number", range(3), ids=OWN_TASKS)
+def test_the_page_about_own_tasks_runs(number, tmp_path, monkeypatch):
+    """Every example's files and commands, with fewer epochs."""
+    from nas.cli import main
+
+    page = (ROOT / "docs" / "own-task.md").read_text(encoding="utf-8")
+    code, recipe, commands = (
+        re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "yaml", "sh")
+    )
+    assert len(code) == len(recipe) == len(commands) == 3
+    name, fast = OWN_TASKS[number], "threads: 1\naccelerator: cpu\n"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{name}.py").write_text(code[number], encoding="utf-8")
+    shorter = re.sub(r"{epochs: \d+", "{epochs: 1, steps_per_epoch: 2", recipe[number])
+    assert shorter.count("steps_per_epoch") == 2
+    (tmp_path / f"{name}.yaml").write_text(shorter + fast, encoding="utf-8")
+    lines = commands[number].splitlines()
+    assert lines[0] == f"nas run {name}.yaml"
+    for line in lines:
+        assert main(line.split()[1:]) == 0, line
+    assert any((tmp_path / "runs").rglob("*.tflite"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_inside_the_project_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
