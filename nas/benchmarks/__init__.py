@@ -18,6 +18,7 @@ BENCHMARKS = {
     "ordered-dropout": "nas.benchmarks.ordered_dropout:run",
     "mutations": "nas.benchmarks.mutations:run",
     "optimizers": "nas.benchmarks.optimizers:run",
+    "phones": "nas.benchmarks.phones:run",
     "ranking": "nas.benchmarks.ranking:run",
     "recalibration": "nas.benchmarks.recalibration:run",
     "resume": "nas.benchmarks.resume:run",

@@ -83,7 +83,7 @@ def run(
     """
     if noise < 0:
         raise UserError(f"noise = {noise}: must be at least 0")
-    searched, scores = _problem(oracle, space)
+    searched, scores = open_oracle(oracle, space)
     cost = macs(searched) if device == "macs" else _latency(searched, device)
     largest = cost.of(searched.describe(searched.largest()))
     kinds = DEFAULT if optimizers is None else optimizers
@@ -119,7 +119,12 @@ def run(
     }
 
 
-def _problem(oracle: str, space: str) -> tuple[SearchSpace, Scores]:
+def open_oracle(oracle: str, space: str) -> tuple[SearchSpace, Scores]:
+    """The space of an oracle, and the scores of rows of its architectures.
+
+    Raises:
+        UserError: no oracle is named, or it cannot be read.
+    """
     if oracle.endswith(".npz"):
         return once_for_all.space(), once_for_all.Accuracy(Path(oracle)).batch
     if not oracle:
