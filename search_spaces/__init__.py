@@ -5,6 +5,7 @@ from search_spaces.architecture import Architecture
 from search_spaces.batch import Additive
 from search_spaces.choices import Choice, Unit
 from search_spaces.errors import UserError, unknown
+from search_spaces.limits import Tied, limited, tied
 from search_spaces.network import Network
 from search_spaces.operation import Operation, Shape
 from search_spaces.registry import SPACES, names, register, space, space_of
@@ -19,11 +20,14 @@ __all__ = [
     "Operation",
     "SearchSpace",
     "Shape",
+    "Tied",
     "Unit",
     "UserError",
+    "limited",
     "names",
     "register",
     "space",
     "space_of",
+    "tied",
     "unknown",
 ]

@@ -53,10 +53,14 @@ class SearchSpace:
     lowering: Lowering = "concat"
     embedded: bool = field(default=False)
     """True where the space cannot be found by name, so that architectures carry the graph."""
+    whole: SearchSpace | None = None
+    """The space that this one is a part of (`limits.limited`): its choices have further values."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of everything that gives choices their meaning."""
+        """A hash of everything that gives choices their meaning; a part has the whole's."""
+        if self.whole is not None:
+            return self.whole.fingerprint
         content = [[type(node).__name__, asdict(node)] for node in self.nodes] + [
             [c.name, c.kind, list(c.values), c.requires] for c in self.choices.values()
         ]
@@ -69,6 +73,8 @@ class SearchSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """The whole space as plain JSON types; `storage.graph_from_dict` reads it."""
+        if self.whole is not None:
+            return self.whole.to_dict()
         graph: dict[str, Any] = {
             "schema": GRAPH_SCHEMA,
             "name": self.name,
@@ -95,7 +101,8 @@ class SearchSpace:
         settings = dict(self.settings)
         if "resolution" in settings:
             settings["resolution"] = resolution
-        return replace(self, resolution=resolution, settings=settings)
+        whole = None if self.whole is None else self.whole.at(resolution)
+        return replace(self, resolution=resolution, settings=settings, whole=whole)
 
     def largest_value(self, name: str) -> int:
         """The value of a choice in the largest network."""
@@ -231,6 +238,10 @@ class SearchSpace:
         self._check_values(architecture)
 
     def _check_values(self, values: Values) -> None:
+        if self.whole is not None:
+            # architectures of the whole are none of another space
+            self.whole._check_values(values)
+            return
         for name in values:
             if name not in self.choices:
                 raise unknown(f"choice of space {self.name}", name, self.choices)

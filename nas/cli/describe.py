@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -9,9 +11,18 @@ from rich.console import Group
 from rich.table import Table
 
 from lut.cost import Precision
-from nas.cli.options import Device, Json, PrecisionOption, TableFile
+from nas.cli.options import (
+    Device,
+    Json,
+    Keep,
+    Minimum,
+    Multiple,
+    PrecisionOption,
+    TableFile,
+    limit_options,
+)
 from nas.cli.output import count, facts, output
-from search_spaces import Network, Operation, UserError
+from search_spaces import Network, Operation, UserError, limited, tied
 
 
 def describe(
@@ -28,17 +39,22 @@ def describe(
     member: Annotated[
         int | None, typer.Option("--member", help="Of a search's family, from 0.")
     ] = None,
+    keep: Keep = None,
+    multiple: Multiple = None,
+    minimum: Minimum = None,
     device: Device = None,
     table: TableFile = None,
     precision: PrecisionOption = None,
     json: Json = False,
 ) -> None:
-    """Operations, shapes, MACs, parameters and latency per layer of a network."""
+    """Operations, shapes, MACs, parameters and latency per layer of a network, and what of its
+    widths and kernels may change together."""
     from nas.runs.networks import find
 
     with output(json) as out:
         found = find(network, member=member, width=width, resolution=resolution, classes=classes)
         resolved = found.network
+        free = limited(found.space, **limit_options(keep, multiple, minimum))
         layers = [_layer(operation) for operation in resolved.operations]
         data: dict[str, Any] = {
             "schema": 1,
@@ -51,6 +67,7 @@ def describe(
             "input_shape": list(resolved.input_shape),
             "classes": found.space.classes,
             "layers": layers,
+            "groups": [{**asdict(group), "frozen": group.frozen} for group in tied(free)],
         }
         if device is not None or table is not None:
             from lut import open_cost_model
@@ -126,7 +143,21 @@ def _tables(data: dict[str, Any]) -> Group:
         rows["peak memory of its maps"] = f"{data['peak_memory'] / 1e3:.1f} kB"
     if timed:
         rows["latency"] = latency_text(data["latency_ms"], data["device"])
-    return Group(table, facts(str(data["network"]), rows))
+    return Group(table, _groups(data["groups"]), facts(str(data["network"]), rows))
+
+
+def _groups(groups: Sequence[dict[str, Any]]) -> Table:
+    """What may change, and the layers that change with it."""
+    table = Table(title="what may change, together", title_justify="left")
+    for name in ("choice", "values", "layers"):
+        table.add_column(name)
+    for group in groups:
+        values = group["values"]
+        shown = values if len(values) <= 6 else (*values[:3], "…", *values[-2:])
+        text = ", ".join(str(v) for v in shown)
+        layers = ", ".join(group["layers"])
+        table.add_row(group["choice"], f"{text} (kept)" if group["frozen"] else text, layers)
+    return table
 
 
 def latency_text(milliseconds: float, device: dict[str, Any]) -> str:

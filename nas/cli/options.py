@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lut.cost import Precision
 from nas.recipe.experiment import Experiment
 from nas.recipe.loading import load_experiment, parse_experiment
+from search_spaces import UserError
 
 ExperimentArgument = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A recipe's YAML file, or its name.")
@@ -32,6 +33,26 @@ PrecisionOption = Annotated[
     Precision | None, typer.Option("--precision", help="float32 or int8.", show_default=False)
 ]
 
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="NAME",
+        help="A choice, unit or layer, or a pattern (stage1.*), that is not changed; repeatable.",
+    ),
+]
+Multiple = Annotated[
+    int | None, typer.Option("--multiple", metavar="N", help="Widths are multiples of it.")
+]
+Minimum = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--minimum",
+        metavar="[NAME=]N",
+        help="Least width: filters, or a share of the largest; of all, or of a name or pattern.",
+    ),
+]
+
 NULL = object()
 """An option that sets a field to nothing; None is an option that was not given."""
 
@@ -44,10 +65,12 @@ def experiment_from(
     seed: int | None = None,
     search: dict[str, object] | None = None,
     network: str | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> Experiment:
     """The recipe with the overrides and options of a command; options win.
 
-    A network takes the place of the recipe's space and has its input and classes.
+    A network takes the place of the recipe's space and has its input and classes. ``limits`` are
+    those of `limit_options`; what the recipe keeps is kept too.
 
     Raises:
         UserError: as `load_experiment`.
@@ -64,6 +87,8 @@ def experiment_from(
                 "classes": own.classes,
             },
         }
+    for key, value in (limits or {}).items():
+        values["space"][key] = [*values["space"].get(key, []), *value] if key == "keep" else value
     if seed is not None:
         values["seed"] = seed
     if data is not None:
@@ -71,3 +96,26 @@ def experiment_from(
     given = {k: v for k, v in (search or {}).items() if v is not None}
     values["search"].update({k: None if v is NULL else v for k, v in given.items()})
     return parse_experiment(values, where=reference, base=experiment)
+
+
+def limit_options(
+    keep: list[str] | None, multiple: int | None, minimum: list[str] | None
+) -> dict[str, Any]:
+    """What ``--keep``, ``--multiple`` and ``--minimum`` say, as arguments of `limited`.
+
+    Raises:
+        UserError: a minimum that is no number.
+    """
+    found: dict[str, Any] = {} if keep is None else {"keep": keep}
+    if multiple is not None:
+        found["multiple"] = multiple
+    if minimum is not None:
+        least = {}
+        for text in minimum:
+            name, equals, value = text.rpartition("=")
+            try:
+                least[name if equals else "*"] = float(value)
+            except ValueError:
+                raise UserError(f"--minimum {text}: expected N or NAME=N") from None
+        found["minimum"] = least
+    return found

@@ -14,6 +14,9 @@ from nas.cli.options import (
     Device,
     ExperimentArgument,
     Json,
+    Keep,
+    Minimum,
+    Multiple,
     Out,
     Overrides,
     PrecisionOption,
@@ -21,6 +24,7 @@ from nas.cli.options import (
     Seed,
     TableFile,
     experiment_from,
+    limit_options,
 )
 from nas.cli.output import count, facts, output, score_text
 from nas.progress import duration
@@ -40,6 +44,9 @@ SupernetPath = Annotated[
 def train_supernet(
     experiment: ExperimentArgument,
     overrides: Overrides = None,
+    keep: Keep = None,
+    multiple: Multiple = None,
+    minimum: Minimum = None,
     data: Data = None,
     seed: Seed = None,
     out: Out = None,
@@ -48,7 +55,8 @@ def train_supernet(
 ) -> None:
     """Step 1: train the super-network."""
     with output(json) as printer:
-        recipe = experiment_from(experiment, overrides, data=data, seed=seed)
+        limits = limit_options(keep, multiple, minimum)
+        recipe = experiment_from(experiment, overrides, data=data, seed=seed, limits=limits)
         from nas.steps import train_supernet as step
 
         result = step(recipe, out or default_out(recipe.name), resume=resume, reporter=printer)
@@ -108,6 +116,9 @@ def search(
         str | None, typer.Option("--study", help="URL of the study's database.")
     ] = None,
     overrides: Overrides = None,
+    keep: Keep = None,
+    multiple: Multiple = None,
+    minimum: Minimum = None,
     data: Data = None,
     seed: Seed = None,
     out: Out = None,
@@ -134,6 +145,7 @@ def search(
             search=search_options(metric, budget, device, table, optimizer)
             | {"workers": workers, "storage": study, "weights": weights, "precision": precision},
             network=network,
+            limits=limit_options(keep, multiple, minimum),
         )
         from nas.steps import search as step
 
@@ -256,6 +268,9 @@ def _only_search(folder: Path) -> Path:
 def run(
     experiment: ExperimentArgument,
     overrides: Overrides = None,
+    keep: Keep = None,
+    multiple: Multiple = None,
+    minimum: Minimum = None,
     data: Data = None,
     seed: Seed = None,
     out: Out = None,
@@ -264,7 +279,8 @@ def run(
 ) -> None:
     """The three steps in turn."""
     with output(json) as printer:
-        recipe = experiment_from(experiment, overrides, data=data, seed=seed)
+        limits = limit_options(keep, multiple, minimum)
+        recipe = experiment_from(experiment, overrides, data=data, seed=seed, limits=limits)
         from nas.steps import run as steps
 
         result = steps(recipe, out or default_out(recipe.name), resume=resume, reporter=printer)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nas.own_code import is_own
 from nas.recipe.spaces import open_space
 from nas.urls import shown
-from search_spaces import SearchSpace
+from search_spaces import SearchSpace, limited
 from search_spaces.storage import graph_from_dict
 
 
@@ -40,6 +40,14 @@ class SpaceSection(Section):
     module; timm:NAME; or an architecture file. A module's widths are the space."""
     settings: dict[str, Any] = {}
     """Keyword arguments of the space; of a network resolution, channels and classes."""
+    keep: list[str] = []
+    """Names or patterns (stage1.*) of choices, units or layers that stay as they are in the
+    largest network; a layer's name means all whose widths are tied to its."""
+    multiple: int = Field(default=1, ge=1)
+    """Widths and expansions are multiples of it, besides the largest."""
+    minimum: float | dict[str, float] = 0.0
+    """The least width, in filters, or below 1 as a share of the largest; for all or by name or
+    pattern. Above 0 no unit can be removed."""
     graph: dict[str, Any] | None = None
     """The space itself where it is not registered; filled in, so that a run folder needs neither
     the file nor the model."""
@@ -236,9 +244,12 @@ class Experiment(Section):
 
     @cached_property
     def _opened_space(self) -> SearchSpace:
-        if self.space.graph is not None:
-            return graph_from_dict(self.space.graph)
-        return open_space(self.space.name, self.space.settings, self.code_folder)
+        section = self.space
+        if section.graph is not None:
+            found = graph_from_dict(section.graph)
+        else:
+            found = open_space(section.name, section.settings, self.code_folder)
+        return limited(found, keep=section.keep, multiple=section.multiple, minimum=section.minimum)
 
     def with_space_of(self, other: Experiment) -> Experiment:
         """This experiment with the space of one that names the same, not built again."""

@@ -148,7 +148,7 @@ def _override(data: dict[str, Any], override: str) -> dict[str, Any]:
         node[part] = dict(child or {})
         node = node[part]
     node[parts[-1]] = value
-    if parts[0] == "space" and parts[1:]:
+    if parts[0] == "space" and parts[1:2] in (["name"], ["settings"]):
         # made of another name or settings
         result["space"].pop("graph", None)
     return result

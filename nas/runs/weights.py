@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ def save_supernet(path: Path, module: nn.Module, space: SearchSpace, prepared: P
         "architecture": space.largest().to_dict(),
         "fingerprint": space.fingerprint,
         "preparation": prepared.to_dict(),
+        "values": {name: list(choice.values) for name, choice in space.choices.items()},
     }
     save(path, Checkpoint("supernet", module.state_dict(), state))
 
@@ -109,12 +110,25 @@ def load_supernet(
             f"{path}: super-network of space {name!r} ({fingerprint}), "
             f"the experiment's is {expected.name!r} ({expected.fingerprint})"
         )
+    if expected is not None:
+        _check_trained(path, expected, stored.state.get("values", {}))
     found = expected or _space(stored.state)
     if found.fingerprint != fingerprint:
         raise UserError(f"{path}: space {name!r} has changed since this was trained")
     module = Supernet(found)
     load_module(module, stored.tensors, where=str(path))
     return module.eval()
+
+
+def _check_trained(path: Path, space: SearchSpace, trained: Mapping[str, Sequence[int]]) -> None:
+    """Refuse to search among widths that a super-network of limited choices has never had."""
+    for name, values in trained.items():
+        further = [v for v in space.choices[name].values if v not in values]
+        if further:
+            raise UserError(
+                f"{path}: was trained without {name} = {further[0]}, which the search may take; "
+                "use the same space.keep, multiple and minimum as its training"
+            )
 
 
 def _space(state: Mapping[str, Any]) -> SearchSpace:

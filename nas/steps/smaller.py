@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from nas.recipe.optimizers import open_optimizer
 from nas.steps.find import ask_and_tell
 from nas.steps.problem import problem_for
 from nas.tracing import space_from_model
-from search_spaces import UserError
+from search_spaces import UserError, limited
+from search_spaces.limits import Minimum
 from supernet import CompactNetwork
 from supernet.pruning import reorder, shrink
 
@@ -32,6 +33,9 @@ def make_smaller(
     table: Path | None = None,
     resolution: int | None = None,
     higher_is_better: bool = True,
+    keep: Sequence[str] = (),
+    multiple: int = 1,
+    minimum: Minimum = 0,
     settings: Mapping[str, Any] | None = None,
     reporter: Reporter = SILENT,
 ) -> CompactNetwork:
@@ -51,6 +55,9 @@ def make_smaller(
         table: a latency table file in place of ``device``.
         resolution: of the input in pixels; the module's own where it is timm's, else 224.
         higher_is_better: False where a lower score is the better one.
+        keep: names or patterns of layers whose widths stay (``nas describe`` lists them).
+        multiple: widths are multiples of it, besides the largest.
+        minimum: least width, in filters or as a share; for all, or by name or pattern.
         settings: of the optimizer `nas.optimizers.NetAdapt`: initial_reduction, decay, rule, ….
         reporter: shows progress.
 
@@ -62,6 +69,7 @@ def make_smaller(
         UserError: the module cannot be described, or the budget cannot be reached.
     """
     space, state = space_from_model(module, resolution)
+    space = limited(space, keep=keep, multiple=multiple, minimum=minimum)
     start = CompactNetwork(space.describe(space.largest()), initial=False)
     start.load_state_dict(state)
     section = SearchSection(metric=metric, budget=budget, device=device, table=table)
