@@ -16,7 +16,7 @@ from nas.runs.results import QuickstartResult
 
 
 def quickstart(
-    task: Annotated[str, typer.Option("--task", help="digits or depth.")] = "digits",
+    task: Annotated[str, typer.Option("--task", help="digits, depth or segmentation.")] = "digits",
     overrides: Overrides = None,
     seed: Seed = None,
     out: Out = None,

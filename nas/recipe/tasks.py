@@ -17,6 +17,8 @@ TASKS = {
     "nyu_depth": "nas.tasks.depth:nyu_depth",
     "depth_folder": "nas.tasks.depth:depth_folder",
     "rooms": "nas.tasks.depth:rooms",
+    "segmentation_folder": "nas.tasks.segmentation:segmentation_folder",
+    "rooms_segmentation": "nas.tasks.segmentation:rooms_segmentation",
 }
 """Name → where the function that opens it is found; imported only when it is used."""
 
@@ -49,7 +51,7 @@ def open_task(experiment: Experiment) -> Task:
         seed=seed,
         holdout=section.holdout,
     )
-    task = _own(kind, experiment, space, seed, found) if is_own(section.name) else found
+    task = _adapted(kind, experiment, space, seed, found)
     for word in ("resolution", "input_channels", "classes"):
         there, here = getattr(task, word), getattr(space, word)
         if there != here:
@@ -71,8 +73,8 @@ def check_task_name(experiment: Experiment, trained_for: str, what: str) -> None
         raise UserError(f"{what}: a network of task {trained_for!r}, the experiment's is {name!r}")
 
 
-def _own(kind: Kind, experiment: Experiment, space: SearchSpace, seed: int, found: Any) -> Any:
-    """The task that a function of the user's own stands for."""
+def _adapted(kind: Kind, experiment: Experiment, space: SearchSpace, seed: int, found: Any) -> Any:
+    """What a task's function returned as a `Task`."""
     from nas.tasks.own import DatasetTask, OwnTask
 
     name = experiment.task.name
@@ -86,6 +88,8 @@ def _own(kind: Kind, experiment: Experiment, space: SearchSpace, seed: int, foun
             seed=seed,
             holdout=experiment.task.holdout,
         )
+    if not is_own(name):
+        return found
     if "train_batches" in lacking(found, Task) and not hasattr(found, "score_name"):
         raise UserError(
             f"task {name} returned {type(found).__name__}, expected nas.OwnTask(train, test, loss, "

@@ -1,6 +1,6 @@
 """What a task is: data in splits, a loss and a score.
 
-Its sides: classification, depth, and the user's own.
+Its sides: classification, segmentation, depth, and the user's own.
 
 A task is built for the input of one search space (channels, resolution, outputs) and says where
 they do not fit the data. Images are (N, C, H, W) float32 tensors in channels-last memory,
@@ -78,7 +78,7 @@ class Task(Protocol):
 
     ``holdout`` is cut from the training images and is all that a search may see; ``test`` is
     kept for final results. ``labels`` names the outputs; of a map its channels, with their unit.
-    Targets of a map are maps, 0 where unknown.
+    Targets of a map of numbers are maps, 0 where unknown; of a map of classes they are integers.
     """
 
     name: str

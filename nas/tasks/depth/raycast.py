@@ -31,12 +31,16 @@ class Surface:
 
 @dataclass(frozen=True)
 class Box:
-    """A box standing upright: centre and half sizes (x, y, z), turned by ``yaw`` radians."""
+    """A box standing upright: centre and half sizes (x, y, z), turned by ``yaw`` radians.
+
+    ``kind`` says what it is a part of.
+    """
 
     centre: tuple[float, float, float]
     half: tuple[float, float, float]
     surface: Surface
     yaw: float = 0.0
+    kind: str = ""
 
     def local(self, points: Array, *, direction: bool = False) -> Array:
         """Points or directions (..., 3) in the box's own axes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -192,11 +192,16 @@ def furnished(source: np.random.Generator) -> tuple[Room, list[Box], Camera, Arr
     lamp = np.array([width, length, height]) * source.uniform((0.3, 0.3, 0.9), (0.7, 0.7, 0.96))
     boxes: list[Box] = []
     for _ in range(int(source.integers(4, 9))):
-        piece = FURNITURE[int(source.integers(len(FURNITURE)))](room, source)
+        make = FURNITURE[int(source.integers(len(FURNITURE)))]
+        piece = make(room, source)
         if all(_clear(box, camera) for box in piece):
-            boxes += piece
-    boxes += _on_walls(room, source)
+            boxes += _called(make.__name__[1:], piece)
+    boxes += _called("picture", _on_walls(room, source))
     return room, [box for box in boxes if _clear(box, camera)], camera, lamp
+
+
+def _called(kind: str, boxes: Sequence[Box]) -> list[Box]:
+    return [replace(box, kind=kind) for box in boxes]
 
 
 def _camera(room: Room, source: np.random.Generator) -> Camera:

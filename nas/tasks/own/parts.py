@@ -60,12 +60,15 @@ class OwnTask:
         score_name: what the score is called; a dict's own word where empty.
         unit: printed behind it; ``%`` and "" are known.
         higher_is_better: false for an error.
+        beside: a further figure of the dict that is worth a curve of its own.
         labels: names of the outputs; their numbers where empty.
         mean: of the input's channels after division by 255, to normalise uint8 with; of float32
             inputs what they were normalised with, which exported files then say. 0 where empty.
         std: likewise; 1 where empty.
         augment: (input, target) → the same, changed at random; for training items alone. Random
             numbers of torch, numpy and ``random`` may be used: they are seeded item by item.
+        plain: the same items as ``train``, in the same order, where that one augments by itself;
+            the hold-out and the batch statistics are taken from it.
         stratify: class of every training item; the hold-out has each in its share.
         groups: scene, person, … of every training item; the hold-out takes whole groups.
         output_prior: mean and standard deviation that the outputs start with (a regression's).
@@ -82,10 +85,12 @@ class OwnTask:
     score_name: str = ""
     unit: str = ""
     higher_is_better: bool = True
+    beside: str = ""
     labels: Sequence[str] = ()
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
     augment: Callable[[Tensor, Tensor], tuple[Any, Any]] | None = None
+    plain: Items | None = None
     stratify: Sequence[int] | None = None
     groups: Sequence[Hashable] | None = None
     output_prior: tuple[float, float] | None = None
@@ -114,6 +119,12 @@ class OwnTask:
             indexed = isinstance(data, Sized) and hasattr(data, "__getitem__")
             expect(indexed, field, "a Dataset with __len__ and __getitem__")
             expect(len(data) > 0, field, "at least one item")
+        expect(
+            self.plain is None
+            or (hasattr(self.plain, "__getitem__") and len(self.plain) == len(self.train)),
+            "plain",
+            f"a Dataset of the {len(self.train)} training items",
+        )
         expect(callable(self.loss), "loss", "a function (outputs, targets)")
         expect(
             is_metric(self.score) or callable(self.score),
@@ -123,7 +134,7 @@ class OwnTask:
         for field in ("augment", "pictures"):
             value = getattr(self, field)
             expect(value is None or callable(value), field, "a function or None")
-        for field in ("name", "score_name", "unit"):
+        for field in ("name", "score_name", "unit", "beside"):
             expect(isinstance(getattr(self, field), str), field, "text")
         expect(isinstance(self.higher_is_better, bool), "higher_is_better", "True or False")
         expect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -89,13 +90,17 @@ class OwnMeter:
         figures: an empty gatherer.
         loss: of a batch.
         score: name, unit and direction of the score.
+        beside: the figure that has a curve of its own.
     """
 
-    def __init__(self, split: str, figures: Figures, loss: Loss, score: Score) -> None:
+    def __init__(
+        self, split: str, figures: Figures, loss: Loss, score: Score, beside: str = ""
+    ) -> None:
         self.split = split
         self._figures = figures
         self._loss = loss
         self._score = score
+        self._beside = beside
         self._sum = 0.0
         self._images = 0
 
@@ -114,7 +119,10 @@ class OwnMeter:
         own = self._score
         score = Score(own.name, value, own.unit, own.higher_is_better, self.split)
         details = dict(list(values.items())[1:])
-        return Evaluation(score, self._sum / self._images, self._images, details)
+        second = None
+        if self._beside in details:
+            second = replace(score, name=self._beside, value=details[self._beside])
+        return Evaluation(score, self._sum / self._images, self._images, details, second)
 
 
 def as_float(outputs: Outputs) -> Outputs:

@@ -87,11 +87,14 @@ class DatasetTask:
         self._scaling = normaliser(torch.tensor(self.mean), torch.tensor(self.std))
         shape = (channels, resolution, resolution)
         self._train = Source.opened(name, "train", parts.train, shape)
+        self._plain = self._train
+        if parts.plain is not None:
+            self._plain = Source.opened(name, "plain", parts.plain, shape)
         tested = Source.opened(name, "test", parts.test, shape)
         rest, held = self._cut(holdout)
         self.train_images = len(rest)
         self._rest = rest
-        self.holdout = ItemSplit("holdout", self, self._train, held)
+        self.holdout = ItemSplit("holdout", self, self._plain, held)
         self.test = ItemSplit("test", self, tested, np.arange(tested.length))
         self._calibration: dict[tuple[int, int], list[Tensor]] = {}
         self.unit, self.higher_is_better = parts.unit, parts.higher_is_better
@@ -164,7 +167,7 @@ class DatasetTask:
         if key not in self._calibration:
             order = np.random.default_rng([self.seed, 0xCA1]).permutation(self.train_images)
             chunks = even_batches(self._rest[order[:images]], batch_size)
-            self._calibration[key] = [inputs for inputs, _ in self.read(self._train, chunks)]
+            self._calibration[key] = [inputs for inputs, _ in self.read(self._plain, chunks)]
         return self._calibration[key]
 
     def loss(self, outputs: Outputs, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
@@ -187,7 +190,7 @@ class DatasetTask:
     def meter(self, split: str) -> OwnMeter:
         """An empty meter."""
         score = Score(self.score_name, 0.0, self.unit, self.higher_is_better)
-        return OwnMeter(split, self._figures(), self.loss, score)
+        return OwnMeter(split, self._figures(), self.loss, score, self.parts.beside)
 
     def _figures(self) -> Figures:
         return Figures(self.parts.score, f"task {self.called}: score")
