@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lut.cost import DeviceInfo, Precision, Provenance, UncoveredError
+from lut.files import write_text
 from lut.interpolation import Interpolator
 from lut.signature import Family, Widths, signature
 from search_spaces import Operation, UserError
@@ -243,7 +242,7 @@ class Table:
 
     def save(self, path: Path) -> None:
         """Write the file atomically: a reader sees the old content or the new."""
-        write_atomically(path, json.dumps(self.to_dict(), separators=(",", ":")))
+        write_text(path, json.dumps(self.to_dict(), separators=(",", ":")))
 
     @classmethod
     def load(cls, path: Path) -> Table:
@@ -275,22 +274,6 @@ def read_data(path: Path) -> Any:
     except Exception as error:
         line = str(error).splitlines()[0]
         raise UserError(f"{path} is truncated or not a table: {line}") from None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def merged(tables: Iterable[Table]) -> Table:

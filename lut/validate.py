@@ -12,6 +12,7 @@ import numpy as np
 
 from lut.cost import CostModel, Precision
 from lut.devices.base import MeasuringDevice, ProgressCallback
+from lut.ranks import spearman
 from search_spaces import Network, Operation, UserError
 
 
@@ -120,23 +121,6 @@ def compare(points: Sequence[Point]) -> Validation:
         p90_error=float(np.quantile(size, 0.9)),
         bias=float(np.median(errors)),
     )
-
-
-def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Rank correlation, ties at their mean rank; 1 for fewer than two values."""
-    if len(a) < 2:
-        return 1.0
-    ranks = [_ranks(np.asarray(values, dtype=float)) for values in (a, b)]
-    if min(r.std() for r in ranks) == 0:
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks: np.ndarray[Any, Any] = (ends - (counts - 1) / 2)[inverse]
-    return ranks
 
 
 def measure_networks(

@@ -1,41 +1,18 @@
-"""Files that are never half written: a temporary file, fsync, then a rename."""
+"""JSON files, written whole or not at all, and the version that every file says."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from lut.files import replacing, write_text
 from search_spaces import UserError
 
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of ``path`` when the block ends without an error.
-
-    Whatever happens inside (a full disk, a killed process) the old file stays as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a text file atomically."""
-    with replacing(path) as file:
-        file.write(text.encode())
+__all__ = ["read_json", "replacing", "version", "write_json", "write_text"]
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -61,10 +61,11 @@ class SearchSpace:
         """A hash of everything that gives choices their meaning; a part has the whole's."""
         if self.whole is not None:
             return self.whole.fingerprint
-        content = [[type(node).__name__, asdict(node)] for node in self.nodes] + [
+        graph: list[Any] = [[type(node).__name__, _fields(node)] for node in self.nodes] + [
             [c.name, c.kind, list(c.values), c.requires] for c in self.choices.values()
         ]
-        text = json.dumps([content, self.outputs, self.input_channels], sort_keys=True)
+        content = [graph, self.outputs, self.input_channels]
+        text = json.dumps(content, sort_keys=True, default=_fields)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
@@ -269,6 +270,11 @@ def used(operations: list[Operation], outputs: list[str]) -> tuple[Operation, ..
 def _brief(values: tuple[int, ...]) -> str:
     shown = values if len(values) <= 6 else (*values[:3], "…", *values[-2:])
     return ", ".join(str(v) for v in shown)
+
+
+def _fields(node: Any) -> dict[str, Any]:
+    # a shallow `asdict`, which copies nothing: a scaled space is hashed hundreds of times
+    return {field.name: getattr(node, field.name) for field in fields(node)}
 
 
 def _non_default(node: Node) -> dict[str, Any]:

@@ -31,7 +31,7 @@ Labels = list[Label | None]
 
 
 @dataclass
-class Groups:
+class Ties:
     """Sources that are tied channel by channel, the widths in use, and what forbids a move."""
 
     parent: dict[Source, Source] = field(default_factory=dict)
@@ -78,10 +78,10 @@ class Groups:
         return found
 
 
-def labels_of(network: Network, space: SearchSpace) -> tuple[dict[str, Labels], Groups]:
+def labels_of(network: Network, space: SearchSpace) -> tuple[dict[str, Labels], Ties]:
     """The channels of every tensor of a network, and the groups that they form."""
     nodes = {node.name: node for node in space.nodes}
-    groups = Groups()
+    groups = Ties()
     tensors: dict[str, Labels] = {"input": [None] * network.input_shape[0]}
     for operation in network.operations:
         inputs = [tensors[name] for name in operation.inputs]
@@ -91,9 +91,7 @@ def labels_of(network: Network, space: SearchSpace) -> tuple[dict[str, Labels], 
     return tensors, groups
 
 
-def _through(
-    operation: Operation, inputs: Sequence[Labels], node: object, groups: Groups
-) -> Labels:
+def _through(operation: Operation, inputs: Sequence[Labels], node: object, groups: Ties) -> Labels:
     x = inputs[0]
     count = operation.output_shape[0]
     match operation.type:
@@ -166,7 +164,7 @@ def reorder(network: CompactNetwork, space: SearchSpace) -> None:
 
 
 def _orders(
-    network: CompactNetwork, tensors: Mapping[str, Labels], groups: Groups
+    network: CompactNetwork, tensors: Mapping[str, Labels], groups: Ties
 ) -> dict[Source, list[int]]:
     """For every source the old position of each new one."""
     norms: dict[Source, Tensor] = {}

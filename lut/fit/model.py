@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lut.cost import DeviceInfo, UncoveredError
+from lut.files import write_text
 from lut.fit.processor import Processor, amounts, read_processor, stored
-from lut.table import Table, write_atomically
+from lut.table import Table
 from search_spaces import Operation, UserError
 
 MODEL_SCHEMA = 1
@@ -182,7 +183,7 @@ class FittedModel:
 
     def save(self, path: Path) -> None:
         """Write the file atomically."""
-        write_atomically(path, json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> FittedModel:

@@ -23,7 +23,7 @@ OPERATION_COLUMNS = ("model", "operation", "feature")
 
 
 @dataclass(frozen=True)
-class Family:
+class Architectures:
     """What the list of operations leaves out for networks whose name matches ``pattern``.
 
     ``residual`` is how units are added to their input: ``inverted`` (1×1, depthwise, 1×1 of
@@ -47,31 +47,31 @@ class Family:
 
 
 FAMILIES = (
-    Family("MobileNetV3-Large", "mobilenetv3_large_.*", "inverted", 6, mobile=True),
-    Family("MobileNetV3-Small", "mobilenetv3_small_.*", "inverted", 3, mobile=True),
-    Family("MobileNetV2", "mobilenetv2b?_.*", "inverted", mobile=True),
-    Family("FD-MobileNet", "fdmobilenet_.*", mobile=True),
-    Family("MobileNetV1", "mobilenetb?_.*", mobile=True),
-    Family("ProxylessNAS", "proxylessnas_.*", "inverted", mobile=True),
-    Family("MnasNet", ".*mnasnet.*", "inverted", mobile=True),
-    Family("FBNet", "fbnet_.*", "inverted", mobile=True),
-    Family("EfficientNet-Edge", "efficientnet_edge_.*", "inverted"),
-    Family("EfficientNet", "efficientnet_.*", "inverted"),
-    Family("GhostNet", "ghostnet"),
-    Family("ResNet, bottleneck", "(se)?resnetbc.*", "triples"),
-    Family("PreResNet, bottleneck", "(se)?preresnetbc.*", "triples", norms="units"),
-    Family("PreResNet", "(se)?preresnet.*", "pairs", norms="units"),
-    Family("ResNet", "(se)?resnet.*", "pairs"),
-    Family("ResNeXt", "(se)?resnext.*", "triples"),
-    Family("RegNet", "regnet.*", "triples"),
-    Family("BagNet", "bagnet.*", "triples"),
-    Family("DenseNet", "densenet.*", norms="concats"),
-    Family("SqueezeNet", "squeeze.*"),
-    Family("other", ".*"),
+    Architectures("MobileNetV3-Large", "mobilenetv3_large_.*", "inverted", 6, mobile=True),
+    Architectures("MobileNetV3-Small", "mobilenetv3_small_.*", "inverted", 3, mobile=True),
+    Architectures("MobileNetV2", "mobilenetv2b?_.*", "inverted", mobile=True),
+    Architectures("FD-MobileNet", "fdmobilenet_.*", mobile=True),
+    Architectures("MobileNetV1", "mobilenetb?_.*", mobile=True),
+    Architectures("ProxylessNAS", "proxylessnas_.*", "inverted", mobile=True),
+    Architectures("MnasNet", ".*mnasnet.*", "inverted", mobile=True),
+    Architectures("FBNet", "fbnet_.*", "inverted", mobile=True),
+    Architectures("EfficientNet-Edge", "efficientnet_edge_.*", "inverted"),
+    Architectures("EfficientNet", "efficientnet_.*", "inverted"),
+    Architectures("GhostNet", "ghostnet"),
+    Architectures("ResNet, bottleneck", "(se)?resnetbc.*", "triples"),
+    Architectures("PreResNet, bottleneck", "(se)?preresnetbc.*", "triples", norms="units"),
+    Architectures("PreResNet", "(se)?preresnet.*", "pairs", norms="units"),
+    Architectures("ResNet", "(se)?resnet.*", "pairs"),
+    Architectures("ResNeXt", "(se)?resnext.*", "triples"),
+    Architectures("RegNet", "regnet.*", "triples"),
+    Architectures("BagNet", "bagnet.*", "triples"),
+    Architectures("DenseNet", "densenet.*", norms="concats"),
+    Architectures("SqueezeNet", "squeeze.*"),
+    Architectures("other", ".*"),
 )
 
 
-def family_of(model: str) -> Family:
+def family_of(model: str) -> Architectures:
     """The family of a network by its name."""
     return next(f for f in FAMILIES if re.fullmatch(f.pattern, model))
 
@@ -81,7 +81,7 @@ class MeasuredNetwork:
     """A network of the file: its operations and, per column, its latency in ms."""
 
     name: str
-    family: Family
+    family: Architectures
     operations: tuple[Operation, ...]
     latency: float
 
@@ -125,7 +125,7 @@ def read_networks(networks: Path, operations: Path, column: str) -> list[Measure
 
 
 def network_operations(
-    rows: Sequence[tuple[str, Mapping[str, object]]], family: Family
+    rows: Sequence[tuple[str, Mapping[str, object]]], family: Architectures
 ) -> tuple[Operation, ...]:
     """The operations of one network from its listed ones (kind, feature)."""
     reader = _Reader(family)
@@ -137,7 +137,7 @@ def network_operations(
 class _Reader:
     """Appends the listed operations of one network, and what the family adds to them."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Architectures) -> None:
         self.family = family
         self.chain = Chain(3, 1)
         self.blocks = 0  # inverted blocks so far

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lut.ranks import spearman
 from search_spaces import UserError
 
 Vector = npt.NDArray[np.float64]
@@ -39,14 +40,12 @@ def accuracy(predicted: Vector, measured: Vector) -> Accuracy:
     """Compare predictions with measurements of the same unit, both of shape (n,)."""
     error = predicted / measured - 1
     size = np.abs(error)
-    ranks = np.argsort(np.argsort(predicted)), np.argsort(np.argsort(measured))
-    spearman = float(np.corrcoef(*ranks)[0, 1]) if len(measured) > 2 else None
     return Accuracy(
         count=len(measured),
         median_error=float(np.median(size)),
         mean_error=float(size.mean()),
         p90_error=float(np.quantile(size, 0.9)),
-        spearman=spearman,
+        spearman=spearman(list(predicted), list(measured)) if len(measured) > 2 else None,
         bias=float(np.median(error)),
     )
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lut.cost import DeviceInfo
+from lut.files import write_text
 from lut.fit.measurements import BLOCK_TABLE, Measured, read_measurements
-from lut.table import write_atomically
 from search_spaces import UserError
 
 BLOCK_TABLE_SCHEMA = 1
@@ -41,7 +41,7 @@ class BlockTable:
 
     def save(self, path: Path) -> None:
         """Write the file atomically; `read_measurements` and `load` read it."""
-        write_atomically(path, json.dumps(self.to_dict(), indent=1) + "\n")
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> BlockTable:

@@ -131,19 +131,8 @@ def run(
         reporter: shows progress.
     """
     base = load_experiment(experiment, overrides or [])
-    wanted = strategies or DEFAULT
-    built = {}
-    recipes = {}
-    for label, settings in wanted.items():
-        settings = dict(settings)
-        factor = float(settings.pop("time", 1.0))
-        lr = float(settings.pop("lr", base.supernet.lr))
-        own = base.supernet.strategy
-        name = settings.pop("strategy", own.name)
-        full = {**own.settings, **settings} if name == own.name else settings
-        named = Named(name=name, settings=full)
-        built[label] = open_strategy(named, base.code_folder)
-        recipes[label] = (named, factor, lr)
+    recipes = {k: _strategy(base, settings) for k, settings in (strategies or DEFAULT).items()}
+    built = {k: open_strategy(named, base.code_folder) for k, (named, _, _) in recipes.items()}
     task = open_task(base)
     seconds = step_seconds(base, task, built, repeats)
     first = next(iter(seconds.values()))
@@ -184,6 +173,17 @@ def run(
             "strategies": rows,
         },
     }
+
+
+def _strategy(base: Experiment, settings: Mapping[str, Any]) -> tuple[Named, float, float]:
+    """A strategy as a recipe names it, its factor on the device time, and its learning rate."""
+    settings = dict(settings)
+    factor = float(settings.pop("time", 1.0))
+    lr = float(settings.pop("lr", base.supernet.lr))
+    default = base.supernet.strategy
+    name = settings.pop("strategy", default.name)
+    full = {**default.settings, **settings} if name == default.name else settings
+    return Named(name=name, settings=full), factor, lr
 
 
 def shortened(

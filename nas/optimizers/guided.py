@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nas.metrics.base import PerNetwork
 from nas.optimizers.base import Candidate, Optimizer, Problem, Result
 from nas.optimizers.mcd import default_samples
 from nas.optimizers.moves import Moves
@@ -18,6 +19,10 @@ from search_spaces.batch import Matrix, Vector
 
 LEARNING = 8
 """Networks that have to be scored before the model is asked."""
+
+PROPOSALS = 512
+DESCRIBED = 64
+"""Proposals of an iteration where pricing one is cheap, and where it is not."""
 
 NEAR = 0.08
 """Parents cost at most so much more than the target, as a fraction of it."""
@@ -45,7 +50,9 @@ class Guided(Optimizer):
         decay: how the steps of the schedule shrink.
         descent: the share of the iterations in which the target falls to the budget; the others
             stay there.
-        proposals: networks that are drawn in an iteration.
+        proposals: networks that are drawn in an iteration. Default `PROPOSALS`, or `DESCRIBED`
+            where a metric is no sum over operations: each of some fifteen networks that a
+            proposal meets on its way then has to be described and priced alone.
         parents: networks that they are drawn from.
         exploration: 0 evaluates what the model expects most of, more what it knows least of.
         random: the share of an iteration's networks that are taken from the proposals at random.
@@ -62,7 +69,7 @@ class Guided(Optimizer):
         iterations: int = 30,
         decay: float = 0.96,
         descent: float = 0.5,
-        proposals: int = 512,
+        proposals: int | None = None,
         parents: int = 16,
         exploration: float = 1.0,
         random: float = 0.125,
@@ -71,6 +78,9 @@ class Guided(Optimizer):
         super().__init__(problem)
         choices = len(problem.space.choices)
         self.samples = default_samples(choices) if samples is None else samples
+        if proposals is None:
+            alone = any(isinstance(metric, PerNetwork) for metric in problem.metrics)
+            proposals = DESCRIBED if alone else PROPOSALS
         if min(self.samples, proposals, parents) < 1:
             raise UserError("samples, proposals and parents must be at least 1")
         if not 0 < tolerance < 1:

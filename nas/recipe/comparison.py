@@ -95,9 +95,9 @@ def load_comparison(path_or_name: str) -> Comparison:
     if not isinstance(data, dict):
         raise UserError(f"{path}: a comparison is a mapping; this is not")
     found = _checked({"schema": 1, "name": path.stem, **data}, path_or_name)
-    beside = path.parent / found.recipe
-    if path.is_file() and found.recipe not in recipes() and beside.is_file():
-        found = found.model_copy(update={"recipe": str(beside.resolve())})
+    local = path.parent / found.recipe
+    if path.is_file() and found.recipe not in recipes() and local.is_file():
+        found = found.model_copy(update={"recipe": str(local.resolve())})
     return found
 
 

@@ -67,20 +67,7 @@ def tradeoff_svg(
     Returns:
         None where no network has both a score and this metric.
     """
-    families: list[tuple[str, str, list[tuple[float, Score]]]] = []
-    marks: list[tuple[Compared, float, Score]] = []
-    for run in runs:
-        for search in run.searches:
-            points = [
-                (member.metrics[metric], found)
-                for member in search.family
-                if metric in member.metrics and (found := getattr(member, figure)) is not None
-            ]
-            families.append((f"{run.name}, {search.name}", f"series-{len(families) % 4}", points))
-        for row in run.compared:
-            value, found = row.metric(metric), getattr(row, figure)
-            if value is not None and found is not None:
-                marks.append((row, value, found))
+    families, marks = _points(runs, metric, figure)
     xs = [x for _, _, points in families for x, _ in points] + [x for _, x, _ in marks]
     scores = [score for _, _, points in families for _, score in points]
     scores += [score for _, _, score in marks]
@@ -102,19 +89,52 @@ def tradeoff_svg(
         for (x, y), (value, s) in zip(line, points, strict=True):
             tip = f"{title}: {s.text} at {_value(metric, value)}"
             drawing.marker("circle", x, y, 3.2, f"dot {css}", tip=tip)
+    _draw_marks(drawing, axes, metric, factor, marks, named=named)
+    return str(drawing)
+
+
+Curve = tuple[str, str, list[tuple[float, Score]]]
+"""Title, CSS class and points of a search's family."""
+
+Mark = tuple[Compared, float, Score]
+"""A compared network, its cost and its score."""
+
+
+def _points(runs: Sequence[Run], metric: str, figure: Figure) -> tuple[list[Curve], list[Mark]]:
+    """What has both a score and the metric: families and compared networks."""
+    families: list[Curve] = []
+    marks: list[Mark] = []
+    for run in runs:
+        for search in run.searches:
+            points = [
+                (member.metrics[metric], found)
+                for member in search.family
+                if metric in member.metrics and (found := getattr(member, figure)) is not None
+            ]
+            families.append((f"{run.name}, {search.name}", f"series-{len(families) % 4}", points))
+        for row in run.compared:
+            value, found = row.metric(metric), getattr(row, figure)
+            if value is not None and found is not None:
+                marks.append((row, value, found))
+    return families, marks
+
+
+def _draw_marks(
+    drawing: Drawing, axes: Axes, metric: str, factor: float, marks: Sequence[Mark], *, named: bool
+) -> None:
+    """Compared networks, with their names where ``named``."""
     below: list[tuple[float, float]] = []
     for row, value, s in sorted(marks, key=lambda mark: -axes.y(mark[2].value), reverse=True):
         tip = f"{row.label}: {s.text} at {_value(metric, value)}"
         x, y = axes.x(value * factor), axes.y(s.value)
         drawing.marker(SHAPES[row.mark], x, y, 6.5, f"network {row.mark}", tip=tip)
         if named:
-            anchor, side = ("end", -12) if x > width - 170 else ("start", 12)
+            anchor, side = ("end", -12) if x > drawing.width - 170 else ("start", 12)
             # names that would lie on one another move down
             near = [there for where, there in below if abs(where - x) < 150]
             place = max([y + 4, *(there + 16 for there in near)])
             drawing.text(x + side, place, row.label.lower(), "value name", anchor=anchor)
             below.append((x, place))
-    return str(drawing)
 
 
 def _value(metric: str, value: float) -> str:

@@ -75,15 +75,15 @@ def patiently(action: Callable[[], T], url: str) -> T:
     """Repeat a whole transaction while the database does not answer.
 
     Raises:
-        UserError: it stayed away (nothing is lost, the search can be resumed), or the file is no
-            database of ours.
+        UserError: it stayed away (nothing is lost, the search can be resumed), the file is no
+            database of ours, or its rows are not what a search writes.
     """
     for pause in (*RETRY_SECONDS, None):
         try:
             return action()
         except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
             if isinstance(error, IntegrityError | ProgrammingError):
-                raise
+                raise damaged(url, error) from error
             reason = " ".join(str(getattr(error, "orig", error.__cause__) or error).split())[:200]
             if sqlite_path(url) is not None and "locked" not in reason:
                 raise UserError(f"{shown(url)}: cannot be used as a study ({reason})") from error
@@ -93,7 +93,26 @@ def patiently(action: Callable[[], T], url: str) -> T:
                     "when it does, go on with --resume"
                 ) from error
             time.sleep(pause)
+        except DAMAGED as error:
+            raise damaged(url, error) from error
     raise AssertionError
+
+
+DAMAGED = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RuntimeError,
+    sa.exc.StatementError,
+)
+"""What comes of rows that were edited or lost."""
+
+
+def damaged(url: str, error: Exception) -> UserError:
+    """The refusal of a study that cannot be what a search wrote."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return UserError(f"{shown(url)}: not a whole study, edited or damaged? ({said})")
 
 
 @contextmanager

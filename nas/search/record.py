@@ -127,13 +127,17 @@ class Record:
 
     def attributes(self) -> dict[str, Any]:
         """The study's user attributes."""
-        with self._transaction() as connection:
-            found = connection.execute(
-                sa.select(STUDY_ATTRIBUTES.c.key, STUDY_ATTRIBUTES.c.value_json).where(
-                    STUDY_ATTRIBUTES.c.study_id == self.study
-                )
-            ).all()
-        return {key: json.loads(value) for key, value in found}
+
+        def read() -> dict[str, Any]:
+            with self._transaction() as connection:
+                found = connection.execute(
+                    sa.select(STUDY_ATTRIBUTES.c.key, STUDY_ATTRIBUTES.c.value_json).where(
+                        STUDY_ATTRIBUTES.c.study_id == self.study
+                    )
+                ).all()
+            return {key: json.loads(value) for key, value in found}
+
+        return patiently(read, self.url)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set user attributes of the study, all or none."""

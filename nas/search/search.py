@@ -15,7 +15,7 @@ from nas.optimizers.base import Optimizer
 from nas.progress import SILENT, Reporter
 from nas.runs.folder import StepFolder
 from nas.runs.results import SearchResult
-from nas.search.database import sqlite_url
+from nas.search.database import damaged, sqlite_url
 from nas.search.evaluators.base import Evaluator
 from nas.search.record import Direction, Record
 from nas.search.worker import Closed, OnIteration, Worker
@@ -132,7 +132,7 @@ def join_search(
     record = Record.open(url, name)
     attributes = record.attributes()
     optimizer, evaluator = build(attributes["experiment"])
-    _check_identity(record, attributes["identity"], identity(optimizer, evaluator))
+    _check_identity(record, attributes.get("identity"), identity(optimizer, evaluator))
     count = 0
 
     def counted(slot: object) -> None:
@@ -188,7 +188,7 @@ def _open(
         attributes={"experiment": dict(experiment or {}), "version": version(), "identity": own},
     )
     stored = record.attributes()
-    _check_identity(record, stored["identity"], own)
+    _check_identity(record, stored.get("identity"), own)
     if not resume and record.slots(0):
         raise UserError(
             f"{shown(url)}: study {name!r} holds a search already; go on with --resume, or choose "
@@ -197,7 +197,9 @@ def _open(
     return record
 
 
-def _check_identity(record: Record, stored: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def _check_identity(record: Record, stored: Any, own: Mapping[str, Any]) -> None:
+    if not isinstance(stored, Mapping):
+        raise damaged(record.url, TypeError(f"its identity is {stored!r}"))
     for key in own:
         if stored.get(key) != own[key]:
             raise UserError(
@@ -216,7 +218,8 @@ def _difference(there: Any, here: Any) -> str:
 
 def _seconds(record: Record) -> float:
     """What earlier, interrupted runs of this search took, as far as they could say so."""
-    return float(record.attributes().get("seconds", 0.0))
+    found = record.attributes().get("seconds", 0.0)
+    return float(found) if isinstance(found, int | float) else 0.0
 
 
 @contextmanager

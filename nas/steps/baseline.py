@@ -66,7 +66,7 @@ class Chosen:
     kind: str
     architecture: Architecture
     searched: Path
-    beside: Architecture
+    reference: Architecture
     metric: str
     cost: float
 
@@ -131,7 +131,7 @@ def train_chosen(
     kind = BASELINES[chosen.kind]
     if kind.weights == "inherited" and supernet is None:
         # iteration 0 of a search by fine-tuning is the network that it started from
-        supernet = member_weights(chosen.searched, space_of(chosen.beside).largest())
+        supernet = member_weights(chosen.searched, space_of(chosen.reference).largest())
     purpose = Purpose(
         kind.role,
         baseline={"kind": chosen.kind, "of": str(chosen.searched), "metric": chosen.metric},

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 import nas.vision  # noqa: F401  before timm
 from nas.tasks.base import CALIBRATION_BATCH, Batch, check_classes
 from nas.tasks.classification import Classification, normalised, normaliser
+from nas.tasks.image_files import Images, Reading, datasets, joined, labels_of, targets_of
 from nas.tasks.in_memory import TensorSplit
 from nas.tasks.splits import even_batches, indices_hash, stratified_holdout
 from search_spaces import UserError
 from supernet.share import WHOLE, Share
 
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # isort: skip
-from timm.data.dataset_factory import create_dataset  # isort: skip
 from timm.data.mixup import Mixup  # isort: skip
 from timm.data.transforms_factory import create_transform  # isort: skip
 
@@ -99,19 +99,12 @@ def image_folder(
         raise UserError(f"task image_folder has 3 channels, the space asks for {channels}")
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise UserError(f"task image_folder: mean = {mean}, std = {std}: three numbers each")
-    train, test = _datasets(source, data, train_split, test_split)
-    labels = _names(train)
+    train, test = datasets(source, data, train_split, test_split)
+    labels = labels_of(train)
     check_classes("image_folder", len(labels), classes)
-    targets = _targets(train)
-    indices = np.arange(len(targets))
-    if test is None:
-        rest, cut = stratified_holdout(targets, test_share, TEST_SEED, task="image_folder (test)")
-        test_images = _Images(train, indices[cut])
-        indices = indices[rest]
-    else:
-        if _names(test) != labels:
-            raise UserError(f"{data}: training and test images have different classes")
-        test_images = _Images(test, np.arange(len(_targets(test))))
+    if test is not None and labels_of(test) != labels:
+        raise UserError(f"{data}: training and test images have different classes")
+    indices, tested = _split_test(train, test, test_share)
     common: dict[str, Any] = {
         "input_size": (3, resolution, resolution),
         "interpolation": interpolation,
@@ -126,16 +119,17 @@ def image_folder(
         **common,
     )
     plain = create_transform(is_training=False, crop_pct=crop_share, **common)
-    rest, chosen = stratified_holdout(targets[indices], holdout, seed, task="image_folder")
+    targets = targets_of(train)[indices]
+    rest, chosen = stratified_holdout(targets, holdout, seed, task="image_folder")
     mixing = None
     if mixup or cutmix:
         mixing = Mixup(  # type: ignore[no-untyped-call]
             mixup_alpha=mixup, cutmix_alpha=cutmix, label_smoothing=0.0, num_classes=classes
         )
     return ImageFolder(
-        train=_Images(train, indices[rest]),
-        held_out=_Images(train, indices[chosen]),
-        tested=test_images,
+        train=Images(train, indices[rest]),
+        held_out=Images(train, indices[chosen]),
+        tested=tested,
         augment=augment,
         plain=plain,
         labels=labels,
@@ -150,59 +144,16 @@ def image_folder(
     )
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Some images of a timm data set."""
+def _split_test(train: Any, test: Any | None, share: float) -> tuple[np.ndarray, Images]:
+    """Positions that are left to training and hold-out, and the test images.
 
-    dataset: Any
-    indices: np.ndarray
-
-
-Item = tuple[np.ndarray | None, int, str]
-"""Pixels (C, H, W) uint8, class, and the name of a file that could not be read."""
-
-
-@dataclass
-class _Reading(Dataset[Item]):
-    """Reads and transforms images; item (n, seed) is the n-th image with its own random numbers."""
-
-    images: _Images
-    transform: Any
-    replace: bool
-    """Take the next image in place of one that cannot be read, so that batches stay full."""
-
-    def __getitem__(self, item: Any) -> Item:
-        position, seed = item
-        broken = ""
-        for attempt in range(len(self.images.indices) if self.replace else 1):
-            index = int(self.images.indices[(position + attempt) % len(self.images.indices)])
-            try:
-                return *self._read(index, seed), broken
-            except Exception as error:  # a decoder raises whatever it likes
-                name = str(self.images.dataset.reader.filename(index))
-                broken = f"{name} ({' '.join(str(error).split())[:80]})"
-        return None, -1, broken
-
-    def _read(self, index: int, seed: int) -> tuple[np.ndarray, int]:
-        from PIL import Image
-
-        image, target = self.images.dataset.reader[index][:2]
-        if not isinstance(image, Image.Image):
-            image = Image.open(image)
-        image = image.convert("RGB")
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
-        return np.asarray(self.transform(image)), int(target)
-
-
-def _joined(items: Sequence[Item]) -> tuple[Tensor, Tensor, list[str]]:
-    whole = [(pixels, target) for pixels, target, _ in items if pixels is not None]
-    broken = [name for _, _, name in items if name]
-    if not whole:
-        return torch.empty(0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), broken
-    pixels = torch.from_numpy(np.stack([p for p, _ in whole]))
-    return pixels, torch.tensor([t for _, t in whole]), broken
+    Where the source has no test split, ``share`` of its images are cut out for it.
+    """
+    targets = targets_of(train)
+    if test is not None:
+        return np.arange(len(targets)), Images(test, np.arange(len(targets_of(test))))
+    rest, cut = stratified_holdout(targets, share, TEST_SEED, task="image_folder (test)")
+    return rest, Images(train, cut)
 
 
 @dataclass
@@ -211,7 +162,7 @@ class StreamedSplit:
 
     name: str
     task: ImageFolder
-    images: _Images
+    images: Images
 
     def __len__(self) -> int:
         return len(self.images.indices)
@@ -226,9 +177,9 @@ class StreamedSplit:
 class ImageFolder(Classification):
     """The task over timm data sets; the hold-out is decoded once and kept as uint8."""
 
-    train: _Images
-    held_out: _Images
-    tested: _Images
+    train: Images
+    held_out: Images
+    tested: Images
     augment: Any
     plain: Any
     labels: Sequence[str]
@@ -273,7 +224,7 @@ class ImageFolder(Classification):
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return normalised(pixels, self._scale, self._shift)
 
-    def read(self, images: _Images, size: int) -> Iterator[Batch]:
+    def read(self, images: Images, size: int) -> Iterator[Batch]:
         """uint8 images and classes without augmentation, in order; broken ones left out."""
         chunks = even_batches(np.arange(len(images.indices)), size)
         batches = [[(i, 0) for i in chunk.tolist()] for chunk in chunks]
@@ -314,14 +265,14 @@ class ImageFolder(Classification):
             yield images, targets
 
     def _loader(
-        self, images: _Images, transform: Any, batches: list[Any], *, replace: bool
+        self, images: Images, transform: Any, batches: list[Any], *, replace: bool
     ) -> Iterator[Any]:
         return iter(
             DataLoader(
-                _Reading(images, transform, replace),
+                Reading(images, transform, replace),
                 batch_sampler=batches,
                 num_workers=min(self.workers, len(batches)),
-                collate_fn=_joined,
+                collate_fn=joined,
             )
         )
 
@@ -347,7 +298,7 @@ class ImageFolder(Classification):
         key = (images, batch_size)
         if key not in self._calibration:
             order = np.random.default_rng([self.seed, 0xCA1]).permutation(self.train_images)
-            chosen = _Images(self.train.dataset, self.train.indices[order[:images]])
+            chosen = Images(self.train.dataset, self.train.indices[order[:images]])
             self._calibration[key] = [self.normalise(p) for p, _ in self.read(chosen, batch_size)]
         return self._calibration[key]
 
@@ -360,54 +311,3 @@ class ImageFolder(Classification):
             "test_images": len(self.tested.indices),
             "holdout_hash": indices_hash(self.held_out.indices),
         }
-
-
-TRAIN_FOLDERS = ("train", "training")
-TEST_FOLDERS = ("val", "valid", "validation", "eval", "evaluation", "test")
-
-
-def _datasets(
-    source: str, data: Path | None, train_split: str, test_split: str
-) -> tuple[Any, Any | None]:
-    """Training and test data sets of timm; test None where one folder holds everything."""
-    if source:
-        root = None if data is None else str(data)
-        return _create(source, root, train_split), _create(source, root, test_split)
-    assert data is not None
-    if not data.exists():
-        raise UserError(f"{data}: no such folder; give the images with --data PATH")
-    train = next((data / n for n in (train_split, *TRAIN_FOLDERS) if (data / n).exists()), None)
-    test = next((data / n for n in (test_split, *TEST_FOLDERS) if (data / n).exists()), None)
-    if train is None:
-        return _create("", str(data), train_split), None
-    if test is None:
-        raise UserError(f"{data}: has {train.name}, but no folder with test images (val)")
-    return _create("", str(train), train_split), _create("", str(test), test_split)
-
-
-def _create(source: str, root: str | None, split: str) -> Any:
-    try:
-        found = create_dataset(source, root=root, split=split, search_split=False)
-    except Exception as error:  # each of timm's readers raises its own
-        raise UserError(f"{source or root}: {' '.join(str(error).split())}") from None
-    if not hasattr(found, "reader") or not hasattr(type(found), "__getitem__"):
-        raise UserError(f"{source}: a stream has no fixed order; use an indexed source")
-    return found
-
-
-def _targets(dataset: Any) -> np.ndarray:
-    """Class of every image of a timm data set, without decoding any."""
-    reader = dataset.reader
-    if hasattr(reader, "targets"):
-        return np.array(reader.targets, dtype=np.int64)
-    if hasattr(reader, "samples"):
-        return np.array([sample[-1] for sample in reader.samples], dtype=np.int64)
-    return np.array(reader.dataset[reader.label_key], dtype=np.int64)
-
-
-def _names(dataset: Any) -> list[str]:
-    reader = dataset.reader
-    mapping = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None)
-    if mapping:
-        return sorted(mapping, key=mapping.__getitem__)
-    return [str(i) for i in range(int(_targets(dataset).max()) + 1)]

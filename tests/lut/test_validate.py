@@ -6,8 +6,9 @@ import pytest
 
 from lut.cost import UncoveredError
 from lut.devices.base import Measurement
+from lut.ranks import spearman
 from lut.table import Table
-from lut.validate import Point, compare, predict, spearman, validate
+from lut.validate import Point, compare, predict, validate
 from search_spaces import UserError, space
 from tests.lut.test_table import DEVICE
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +40,8 @@ class Target:
     file: Path
     command: tuple[str, ...]
     share: float = 1.0
+    apart: bool = False
+    """In a process of its own: a database stays open in the process that opened it."""
 
 
 def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
@@ -47,7 +52,13 @@ def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
         assert call([step, "digits_quickstart", *words, f"--out={run.path}"]) == 0
     write_text(folder / "recipe.yaml", recipes()["digits_quickstart"])
     write_text(folder / "comparison.yaml", _COMPARISON)
+    cut = run.search("cut")
+    shutil.copytree(run.search().path, cut.path)
+    _unfinished(cut.study, cut.result)
     searched = json.loads(run.search().result.read_text())
+    exported = folder / "exported.tflite"
+    assert call(["export", str(run.training().path), "--out", str(exported)]) == 0
+    write_text(folder / "measured.csv", _MEASURED)
     write_json(folder / "architecture.json", searched["best"]["architecture"])
     _table(folder / "table.json")
     trained, search = run.training(), run.search()
@@ -66,6 +77,9 @@ def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
         Target("weights", trained.weights, ("evaluate", str(trained.path))),
         Target("weights", trained.weights, ("export", str(trained.path), "--out", "{}/net.tflite")),
         Target("weights", run.supernet.weights, _again(run.path), 0.3),
+        Target("study", cut.study, (*_again(run.path), "--name=cut", "--resume"), 2, apart=True),
+        Target("exported", exported, ("evaluate", str(exported), str(trained.path))),
+        Target("measurements", folder / "measured.csv", _fit("{}/measured.csv")),
     ]
 
 
@@ -89,6 +103,17 @@ def _dry(file: str) -> tuple[str, ...]:
 def _again(run: Path) -> tuple[str, ...]:
     words = [f"--set={key}={value}" for key, value in SETTINGS.items()]
     return ("search", "digits_quickstart", *words, f"--out={run}")
+
+
+def _fit(file: str) -> tuple[str, ...]:
+    return ("lut", "fit", "pixel4-cpu", file, "--out", "{}/fitted.json", "--json")
+
+
+def _unfinished(study: Path, result: Path) -> None:
+    """The study of a search of another name that has not ended: its result is not written yet."""
+    with contextlib.closing(sqlite3.connect(study)) as database, database:
+        database.execute("UPDATE studies SET study_name = 'cut'")
+    result.unlink()
 
 
 def _table(path: Path) -> None:
@@ -119,4 +144,12 @@ variations:
   random: {set: [search.optimizer=random]}
   scaled: {of: guided, baseline: scaled}
   member: {of: guided, within: 0.6}
+"""
+
+_MEASURED = """network,width,resolution,latency_ms
+mobilenet_v1,1.0,224,31.2
+mobilenet_v1,0.5,224,9.8
+mobilenet_v2,1.0,224,21.9
+mobilenet_v2,0.75,224,16.1
+mobilenet_v3_small,1.0,224,7.4
 """

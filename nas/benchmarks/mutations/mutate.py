@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import random
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -122,3 +124,32 @@ def rows(source: str, generator: random.Random) -> bytes:
         cells.append("7")
     lines[at : at + 1] = [] if kind == "line" else [",".join(cells)]
     return ("\n".join(lines) + "\n").encode()
+
+
+def database(source: bytes, generator: random.Random) -> bytes:
+    """An SQLite file with a value or a row changed."""
+    if generator.random() < 0.35:
+        return blob(source, generator)
+    changed = sqlite3.connect(":memory:")
+    # a write-ahead log cannot be in memory; the file's head says which kind it is
+    changed.deserialize(source[:18] + b"\1\1" + source[20:])
+    listed = changed.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    sizes = {name: _count(changed, name) for (name,) in listed}
+    table = generator.choice([name for name, size in sizes.items() if size])
+    columns = [row[1] for row in changed.execute(f"PRAGMA table_info({table})")]
+    row = f"rowid = (SELECT rowid FROM {table} LIMIT 1 OFFSET {generator.randrange(sizes[table])})"
+    column = generator.choice(columns)
+    value = generator.choice((None, -1, 0, 7, 2.5, "", "x", "{}", "[1]", "nan", "RUNNING", b"\0"))
+    kind = generator.choice(("value", "value", "value", "row", "table"))
+    with contextlib.suppress(sqlite3.IntegrityError), changed:
+        if kind == "value":
+            changed.execute(f"UPDATE {table} SET {column} = ? WHERE {row}", (value,))
+        elif kind == "row":
+            changed.execute(f"DELETE FROM {table} WHERE {row}")
+        else:
+            changed.execute(f"DROP TABLE {table}")
+    return bytes(changed.serialize())
+
+
+def _count(opened: sqlite3.Connection, table: str) -> int:
+    return int(opened.execute(f"SELECT count(*) FROM {table}").fetchone()[0])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.benchmarks.mutations.material import Target, prepare
-from nas.benchmarks.mutations.mutate import blob, rows, text
+from nas.benchmarks.mutations.mutate import blob, database, rows, text
 from nas.progress import SILENT, Reporter
 
 OUTCOMES = ("accepted", "refused", "traceback", "hang", "long")
@@ -39,8 +39,9 @@ def run(
 ) -> dict[str, Any]:
     """Share of mutated files that commands accept or refuse in one line, with exit 2.
 
-    Recipes, comparisons, architectures, results, configurations, latency tables and weights, each
-    made by the project, changed at random and given to a command that reads it.
+    Recipes, comparisons, architectures, results, configurations, latency tables, measurements,
+    weights, studies and exported files, each made by the project, changed at random and given to
+    a command that reads it.
 
     Args:
         inputs: how many.
@@ -96,6 +97,8 @@ def _try(
         mutated = text(source.decode(), generator, yaml=path.suffix == ".yaml")
     elif path.suffix == ".csv":
         mutated = rows(source.decode(), generator)
+    elif path.suffix == ".db":
+        mutated = database(source, generator)
     else:
         mutated = blob(source, generator)
     path.write_bytes(mutated)
@@ -105,7 +108,7 @@ def _try(
     mark = {p for p in folder.rglob("*") if p.is_file()}
     try:
         with contextlib.redirect_stderr(said), _limit(seconds):
-            status = _call(words)
+            status = _call_apart(words, said) if target.apart else _call(words)
     except _Hang as late:
         return "hang", f"{' '.join(words)}\n{late}"
     finally:
@@ -139,6 +142,33 @@ def _call(words: Sequence[str]) -> int:
     finally:
         sys.argv = arguments
     return 0
+
+
+def _call_apart(words: Sequence[str], said: io.StringIO) -> int:
+    """As `_call`, in a copy of this process; what it says on standard error goes to ``said``."""
+    with tempfile.TemporaryFile() as errors:
+        child = os.fork()
+        if not child:
+            os.dup2(errors.fileno(), 2)
+            sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  open to the end
+            signal.alarm(0)
+            status = 1
+            try:
+                status = _call(words)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        try:
+            _, ended = os.waitpid(child, 0)
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
+        errors.seek(0)
+        said.write(errors.read().decode(errors="replace"))
+    return os.waitstatus_to_exitcode(ended)
 
 
 @contextlib.contextmanager

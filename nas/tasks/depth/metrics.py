@@ -6,8 +6,6 @@ evaluation does (a batch of one). Images without a known pixel are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -104,8 +102,3 @@ def named_score(score: str, scale: str) -> tuple[str, str, bool]:
     """Name, unit and direction of a score, the name with what is to be said of its metres."""
     name, unit, higher = SCORES[score]
     return f"{name}, {scale}" if scale else name, unit, higher
-
-
-def as_plain(details: Mapping[str, float]) -> dict[str, float]:
-    """Rounded to what is worth comparing."""
-    return {name: round(value, 5) for name, value in details.items()}

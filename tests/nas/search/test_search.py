@@ -2,8 +2,10 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,3 +222,22 @@ def test_a_study_that_is_none(tmp_path):
     optuna.create_study(study_name="mine", storage=sqlite_url(tmp_path / "foreign.db"))
     with pytest.raises(UserError, match="not written by a search"):
         join_search(sqlite_url(tmp_path / "foreign.db"), process.build)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM trial_user_attributes WHERE key = 'slot'",
+        "UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'architecture'",
+        "UPDATE trials SET state = 'x'",
+        "DELETE FROM study_directions WHERE objective = 1",
+        "DROP TABLE trials",
+    ],
+)
+def test_a_study_that_was_edited_is_refused(uninterrupted, tmp_path, change):
+    with closing(sqlite3.connect(uninterrupted[0] / "study.db")) as whole:
+        whole.execute("VACUUM INTO ?", [str(tmp_path / "study.db")])
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database, database:
+        database.execute(change)
+    with pytest.raises(UserError, match=r"edited or damaged|cannot be used as a study"):
+        run_search(*process.build(EXPERIMENT), tmp_path, experiment=EXPERIMENT, resume=True)
