@@ -13,7 +13,7 @@ from lut import open_cost_model
 from lut.build import build_table
 from lut.cost import CostModel
 from lut.devices.host import HostDevice
-from search_spaces import Additive, space
+from search_spaces import Additive, SearchSpace, space
 
 
 def run(
@@ -56,13 +56,7 @@ def run(
     for i in range(0, len(fresh), batch):
         price(fresh[i : i + batch])
     warm = time.perf_counter() - begin
-    costs = np.concatenate(first)
-    names = list(searched.choices)
-    worst = 0.0
-    for row, cost in list(zip(rows, costs, strict=True))[:checked]:
-        network = searched.describe(dict(zip(names, map(int, row), strict=True)))
-        single = sum(model.cost(operation) for operation in network.operations)
-        worst = max(worst, abs(single - cost) / single)
+    worst = _largest_difference(searched, model, rows[:checked], np.concatenate(first))
     return {
         "name": "lut-query",
         "value": len(fresh) / warm,
@@ -78,6 +72,16 @@ def run(
             "device": model.device.name,
         },
     }
+
+
+def _largest_difference(searched: SearchSpace, model: CostModel, rows: Any, costs: Any) -> float:
+    """Of the costs from those that are summed operation by operation, relative."""
+    names, worst = list(searched.choices), 0.0
+    for row, cost in zip(rows, costs, strict=False):
+        network = searched.describe(dict(zip(names, map(int, row), strict=True)))
+        single = sum(model.cost(operation) for operation in network.operations)
+        worst = max(worst, abs(single - cost) / single)
+    return worst
 
 
 def _fresh(rows: Any, choices: Any, seed: int) -> Any:

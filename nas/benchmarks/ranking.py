@@ -117,12 +117,13 @@ def run(
         rows: dict[str, dict[str, Any]] = {}
         trained = supernets or dict.fromkeys(("default", "plain"), "")
         for label, path in trained.items():
+            found = Path(path) if path else root / label
             if not path:
                 named = PLAIN if label == "plain" else base.supernet.strategy
                 shortened_to = shortened(base, task, named, steps, base.supernet.lr, seed)
-                train_supernet(shortened_to, root / label, resume=True, reporter=reporter)
-                path = str(RunFolder(root / label).supernet.path)
-            supernet = load_supernet(Path(path), expected=space, task=task)
+                train_supernet(shortened_to, found, resume=True, reporter=reporter)
+                found = RunFolder(found).supernet.path
+            supernet = load_supernet(found, expected=space, task=task)
             shared = scores(supernet, [*spread, *alike], task, base)
             rows[label] = {
                 "whole_range": _row(shared[:networks], alone[:networks], apart),

@@ -112,13 +112,17 @@ def architecture_svg(
         if unit.kernel is not None:
             _kernel(drawing, x, kernel_base, space, architecture, unit)
         drawing.text(x, kernel_base + 22, unit_label(unit.name), "tick")
+    _stages(drawing, space, step, kernel_base)
+    return str(drawing)
+
+
+def _stages(drawing: Drawing, space: SearchSpace, step: float, bottom: float) -> None:
     for start, stop, name in stages(space):
         if name:
             left, right = LEFT + start * step + 6, LEFT + stop * step - 6
-            drawing.line(left, kernel_base + 32, right, kernel_base + 32, "axis")
+            drawing.line(left, bottom + 32, right, bottom + 32, "axis")
             label = name.replace("stage", "stage ")
-            drawing.text((left + right) / 2, kernel_base + 49, label, "tick")
-    return str(drawing)
+            drawing.text((left + right) / 2, bottom + 49, label, "tick")
 
 
 def _resolutions(drawing: Drawing, space: SearchSpace, step: float, bottom: float) -> None:

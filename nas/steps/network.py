@@ -104,7 +104,6 @@ def _train(
     job: Job, architecture: Architecture, start: Path | None, purpose: Purpose
 ) -> TrainResult:
     settings, task = job.experiment.train, job.task
-    network = space_of(architecture).describe(architecture)
     module, encoder = job.ranks.everywhere(
         lambda: _start(job.experiment, architecture, task, start, job.reporter)
     )
@@ -128,26 +127,8 @@ def _train(
         if settings.quantization is not None:
             assert isinstance(trained, CompactNetwork)
             shipped = ship(job, trained, architecture, tuned)
-        return TrainResult(
-            **{**common, "seconds": common["seconds"] + tuned.seconds},
-            name=job.folder.name,
-            role=purpose.role,
-            weights=settings.weights,
-            architecture=architecture,
-            macs=network.macs,
-            params=network.params,
-            score=test.score,
-            scores={"test": test.score, "holdout": holdout.score},
-            beside=test.beside,
-            details=test.details,
-            references={
-                name: Reference(found.score, found.details)
-                for name, found in task.references().items()
-            },
-            loss=test.loss,
-            baseline=purpose.baseline,
-            latency_predicted_ms=purpose.latency_predicted_ms,
-            shipped=shipped,
+        return _result(
+            job, architecture, purpose, test, holdout, shipped=shipped, tuned=tuned, common=common
         )
 
     return fit(
@@ -161,6 +142,41 @@ def _train(
         called=job.folder.name,
         compiled=settings.compile,
         finish=finish,
+    )
+
+
+def _result(
+    job: Job,
+    architecture: Architecture,
+    purpose: Purpose,
+    test: Evaluation,
+    holdout: Evaluation,
+    *,
+    shipped: tuple[Shipped, ...],
+    tuned: Tuned,
+    common: Mapping[str, Any],
+) -> TrainResult:
+    network = space_of(architecture).describe(architecture)
+    return TrainResult(
+        **{**common, "seconds": common["seconds"] + tuned.seconds},
+        name=job.folder.name,
+        role=purpose.role,
+        weights=job.experiment.train.weights,
+        architecture=architecture,
+        macs=network.macs,
+        params=network.params,
+        score=test.score,
+        scores={"test": test.score, "holdout": holdout.score},
+        beside=test.beside,
+        details=test.details,
+        references={
+            name: Reference(found.score, found.details)
+            for name, found in job.task.references().items()
+        },
+        loss=test.loss,
+        baseline=purpose.baseline,
+        latency_predicted_ms=purpose.latency_predicted_ms,
+        shipped=shipped,
     )
 
 

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from tests.nas.problems import tiny_problem
 from tests.nas.search import process
 
 SCRIPT = Path(process.__file__)
+OLD_STUDY = Path(__file__).parents[2] / "assets" / "study-1.db.gz"
 KILLS = int(os.environ.get("NAS_TEST_KILLS", "2"))
 EXPERIMENT = {"share": 0.6, "params": 0.9}
 
@@ -222,6 +224,15 @@ def test_a_study_that_is_none(tmp_path):
     optuna.create_study(study_name="mine", storage=sqlite_url(tmp_path / "foreign.db"))
     with pytest.raises(UserError, match="not written by a search"):
         join_search(sqlite_url(tmp_path / "foreign.db"), process.build)
+
+
+def test_a_study_of_version_0_1_0_is_gone_on_with(uninterrupted, tmp_path):
+    """It was killed with four slots of iteration 4 unfinished, one of them claimed."""
+    (tmp_path / "study.db").write_bytes(gzip.decompress(OLD_STUDY.read_bytes()))
+    run_search(*process.build(EXPERIMENT), tmp_path, experiment=EXPERIMENT, resume=True)
+    found = family(tmp_path)
+    assert found == family(uninterrupted[0])
+    assert trials(sqlite_url(tmp_path / "study.db")) == uninterrupted[2]
 
 
 @pytest.mark.parametrize(
