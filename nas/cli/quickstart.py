@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
@@ -12,7 +12,9 @@ from nas.cli.options import Json, Out, Overrides, Seed
 from nas.cli.output import count, output
 from nas.progress import duration
 from nas.runs.folder import RunFolder, default_out
-from nas.runs.results import QuickstartResult
+
+if TYPE_CHECKING:
+    from nas.runs.results import QuickstartResult
 
 
 def quickstart(

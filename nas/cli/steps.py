@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -29,8 +29,10 @@ from nas.cli.options import (
 from nas.cli.output import count, facts, output, score_text
 from nas.progress import duration
 from nas.runs.folder import SEARCH, TRAINING, RunFolder, default_out
-from nas.runs.results import RunResult, SearchResult, SupernetResult, Trained, TrainResult
 from search_spaces import UserError
+
+if TYPE_CHECKING:
+    from nas.runs.results import RunResult, SearchResult, SupernetResult, Trained, TrainResult
 
 SupernetPath = Annotated[
     Path | None,
