@@ -20,6 +20,7 @@ BENCHMARKS = {
     "optimizers": "nas.benchmarks.optimizers:run",
     "phones": "nas.benchmarks.phones:run",
     "ranking": "nas.benchmarks.ranking:run",
+    "reach": "nas.benchmarks.reach:run",
     "recalibration": "nas.benchmarks.recalibration:run",
     "resume": "nas.benchmarks.resume:run",
     "supernet-quality": "nas.benchmarks.supernet_quality:run",

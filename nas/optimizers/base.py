@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,18 @@ class Problem:
         """A row as canonical values of the choices."""
         names = list(self.space.choices)
         return self.space.canonical(dict(zip(names, row.tolist(), strict=True)))
+
+    @cached_property
+    def _requires(self) -> list[int | None]:
+        """By column, that of the choice without which a choice is dead."""
+        names = list(self.space.choices)
+        choices = self.space.choices.values()
+        return [None if c.requires is None else names.index(c.requires) for c in choices]
+
+    def live(self, row: Matrix, column: int) -> bool:
+        """False for a choice whose unit has no filters in this row of values."""
+        requires = self._requires[column]
+        return requires is None or bool(row[requires] > 0)
 
     def costs(self, rows: Matrix) -> Vector:
         """Every metric of every row; shape (rows, metrics)."""
@@ -117,8 +130,11 @@ class Member:
     loss: float
 
 
-class Blocked(Exception):  # noqa: N818 - an outcome, not a fault
-    """No proposal can be made; the message names the metric that blocks."""
+def scan(row: Matrix, column: int, values: Sequence[int]) -> Matrix:
+    """The row with each of the values in one column; shape (values, choices)."""
+    rows = np.repeat(row[None], len(values), axis=0)
+    rows[:, column] = values
+    return rows
 
 
 class Optimizer(ABC):
@@ -157,11 +173,7 @@ class Optimizer(ABC):
         if self.done:
             return ()
         if self._asked is None:
-            try:
-                self._asked = tuple(self._start() if self.iteration == 0 else self._propose())
-            except Blocked as blocked:
-                self.stopped = f"iteration {self.iteration}: {blocked}"
-                return ()
+            self._asked = tuple(self._start() if self.iteration == 0 else self._propose())
         return self._asked
 
     def tell(self, results: Sequence[Result]) -> Member | None:
@@ -204,7 +216,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _propose(self) -> Sequence[Candidate]:
-        """The candidates of an iteration after the first; may raise `Blocked`."""
+        """The candidates of an iteration after the first."""
 
     @abstractmethod
     def _complete(self) -> bool:

@@ -6,8 +6,8 @@ import random
 
 import numpy as np
 
-from nas.optimizers.base import Problem
-from nas.optimizers.descent import scan
+from nas.optimizers.base import Problem, scan
+from nas.optimizers.reachable import end_network
 from search_spaces.batch import Matrix
 
 
@@ -18,10 +18,11 @@ def fit_to_budgets(
 
     A network over a budget is shrunk: choices in random order take random smaller values. One that
     lies more than ``tolerance`` below the descended metric's budget is then grown: choices in
-    random order take the largest value that keeps every budget.
+    random order take the largest value that keeps every budget. Where shrinking fails the network
+    becomes the one that is known to keep them (`end_network`).
 
     Args:
-        problem: the smallest network keeps its budgets.
+        problem: its budgets are those that `check_budgets` accepts.
         rows: shape (networks, choices); not changed.
         sources: one per row; a row's result depends on no other row.
         tolerance: as a fraction of the budget.
@@ -44,8 +45,11 @@ def fit_to_budgets(
             over = over[(costs > limits).any(axis=1)]
             if not len(over):
                 break
-    for row in np.flatnonzero((problem.costs(rows) > limits).any(axis=1)):
-        rows[row] = [choice.values[0] for choice in choices]
+    over = np.flatnonzero((problem.costs(rows) > limits).any(axis=1))
+    if len(over):
+        end = end_network(problem)
+        assert end is not None
+        rows[over] = end
     return _grow(problem, rows, sources, tolerance)
 
 

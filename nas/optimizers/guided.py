@@ -11,6 +11,7 @@ from nas.metrics.base import PerNetwork
 from nas.optimizers.base import Candidate, Optimizer, Problem, Result
 from nas.optimizers.mcd import default_samples
 from nas.optimizers.moves import Moves
+from nas.optimizers.reachable import end_network
 from nas.optimizers.registry import register
 from nas.optimizers.schedule import Schedule
 from nas.optimizers.surrogate import Encoding, Surrogate
@@ -40,8 +41,8 @@ class Guided(Optimizer):
     start from the best ``parents`` of everything evaluated near the target and may grow choices
     too (`Moves`); and a part of the iterations is spent at the budget itself.
 
-    A budget that the smallest network keeps is always reached: where a move finds no network
-    close enough to the target it takes the closest below it, at last the smallest network.
+    A budget that the space can keep (`end_network`) is always reached: where a move finds no
+    network close enough to the target it takes the closest below it, at last the end network.
 
     Args:
         problem: space, metrics, budgets and seed.
@@ -159,14 +160,24 @@ class Guided(Optimizer):
         limits = self.problem.limits()
         if not len(rows) and (targets > limits).any():
             rows, costs = self._unseen(*self._moves.draw(parents, limits, self.proposals, source))
-        # nothing within the budgets is known yet
-        if not len(rows) and not (self._costs <= limits).all(axis=1).any():
-            rows = self.problem.rows([self.problem.space.smallest()])
-            rows, costs = self._unseen(rows, self.problem.costs(rows))
+        if not len(rows) and not self._within_budget():
+            rows = self._last_resort(means)
+            costs = self.problem.costs(rows)
         return [
             self._candidate(slot, rows[i], costs[i])
             for slot, i in enumerate(self._chosen(rows, surrogate, source))
         ]
+
+    def _last_resort(self, means: Vector) -> Matrix:
+        """One network within the budgets where no member of the family is: the best that was
+        evaluated and did not win, once more, or else the end network.
+        """
+        within = np.flatnonzero((self._costs <= self.problem.limits()).all(axis=1))
+        if len(within):
+            return self._rows[[within[int(np.argmax(means[within]))]]]
+        end = end_network(self.problem)
+        assert end is not None
+        return self._unseen(self.problem.rows([self.problem.values(end)]), np.empty((1, 0)))[0]
 
     def _targets(self) -> Vector:
         """The schedule's, counted from the last winner while it is above the budgets."""

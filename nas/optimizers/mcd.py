@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nas.metrics.budgets import show
-from nas.optimizers.base import Blocked, Problem
-from nas.optimizers.descent import Descent, scan
+from nas.optimizers.base import Problem, scan
+from nas.optimizers.descent import Descent
 from nas.optimizers.registry import register
 from nas.optimizers.schedule import Schedule
 from search_spaces import UserError
 from search_spaces.batch import Matrix, Vector
+
+DRAWS = 20_000
+"""After so many draws of an iteration without any network the rule gives up."""
 
 Draw = tuple[Matrix, int, list[int]]
 """A network with L − 1 choices made smaller, and the column and values that are scanned."""
@@ -53,7 +56,8 @@ class MCD(Descent):
         iterations: n. Default 30.
         decay: d, how the steps of the schedule shrink. Default 0.96.
         tolerance: samples further below the target than this fraction are redrawn.
-        redraws: after so many redraws of a slot L grows by one.
+        redraws: after so many redraws of a slot L grows by one. Where nothing close enough is found
+            at all, as in a coarse space, the step is made by `Walks`.
     """
 
     name = "mcd"
@@ -99,15 +103,15 @@ class MCD(Descent):
         sources = [random.Random(f"mcd {seed} {iteration} {s}") for s in range(self.samples)]
         found: dict[int, tuple[Matrix, Vector]] = {}
         taken: set[bytes] = set()
-        excess = np.zeros(len(targets))
-        far = False
-        longest, redraw, progress = len(savings), 0, 0
+        longest, redraw, progress, drawn = len(savings), 0, 0, 0
         while longest and redraw < self.redraws * (max(0, longest - self.layers) + 1):
             # where some slots found networks and the others find none, few are left
             if found and redraw >= min(progress + self.redraws, 3 * self.redraws):
                 break
             layers = min(self.layers + redraw // self.redraws, longest)
             slots = [s for s in range(self.samples) if s not in found]
+            if not found and drawn >= DRAWS:
+                break
             # all open slots draw, and are scanned, together; few open slots draw ahead
             ahead = min(self.samples // len(slots), self.redraws - redraw % self.redraws)
             drawing = [slot for slot in slots for _ in range(ahead)]
@@ -115,12 +119,12 @@ class MCD(Descent):
                 self._draw(row, resources, targets, active, savings, layers, sources[slot])
                 for slot in drawing
             ]
-            for slot, kept in zip(drawing, self._scan(draws, targets, active, excess), strict=True):
+            drawn += len(drawing)
+            for slot, kept in zip(drawing, self._scan(draws, targets, active), strict=True):
                 if kept is None or slot in found:
                     continue
                 values, costs, gap = kept
                 if gap > self.tolerance:
-                    far = True
                     continue
                 key = self.problem.rows([self.problem.values(values)]).tobytes()
                 if key not in taken:
@@ -130,8 +134,6 @@ class MCD(Descent):
             if len(found) == self.samples:
                 break
             redraw += ahead
-        if not found:
-            raise Blocked(self._reason(targets, active, excess, far=far))
         return [(slot, *found[slot]) for slot in sorted(found)]
 
     def _savings(self, row: Matrix, resources: Vector) -> list[_Saving]:
@@ -162,37 +164,30 @@ class MCD(Descent):
         # up only nearly, so this guides the draw, and the scan decides
         room = (resources - targets * (1 - self.tolerance))[active]
         for saving in others:
-            if self._dead(row, saving.column):
+            if not self.problem.live(row, saving.column):
                 continue
             fits = np.flatnonzero((saving.amounts[:, active] <= room).any(axis=1))
             if len(fits):
                 i = int(fits[source.randrange(len(fits))])
                 row[saving.column] = saving.values[i]
                 room = room - saving.amounts[i, active]
-        if self._dead(row, last.column):
+        if not self.problem.live(row, last.column):
             return row, last.column, []
         return row, last.column, last.values
 
-    def _dead(self, row: Matrix, column: int) -> bool:
-        name = list(self.columns)[column]
-        requires = self.problem.space.choices[name].requires
-        return requires is not None and int(row[self.columns[requires]]) == 0
+    def _starts(self, columns: Sequence[int]) -> dict[int, int | None]:
+        return dict.fromkeys(range(self.samples))
 
     def _scan(
         self,
         draws: list[Draw],
         targets: Vector,
         active: npt.NDArray[np.intp],
-        excess: Vector,
     ) -> list[tuple[Matrix, Vector, float] | None]:
-        """For every draw the admissible network closest to the target, and how far below it is.
-
-        ``excess`` counts, per metric, the networks over the target.
-        """
+        """For every draw the admissible network closest to the target, and how far below it is."""
         rows = np.concatenate([scan(row, column, values) for row, column, values in draws])
         costs = self.problem.costs(rows)
         over = costs > targets
-        excess += over.sum(axis=0)
         gaps = ((targets - costs) / targets)[:, active].min(axis=1)
         gaps[over.any(axis=1)] = math.inf
         out: list[tuple[Matrix, Vector, float] | None] = []
@@ -208,23 +203,6 @@ class MCD(Descent):
                 out.append(None)
             start = stop
         return out
-
-    def _reason(
-        self,
-        targets: Vector,
-        active: npt.NDArray[np.intp],
-        excess: Vector,
-        *,
-        far: bool,
-    ) -> str:
-        if not far:
-            return self.blocking(targets, excess) + "; raise its budget or the iterations"
-        metric, target = self.problem.metrics[active[0]], float(targets[active[0]])
-        return (
-            f"{metric.name} blocks: every network found below its target of "
-            f"{show(metric, target)} lies more than {self.tolerance:.1%} below it; "
-            "lower the iterations or raise the tolerance"
-        )
 
 
 def default_samples(choices: int) -> int:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.optimizers.base import Problem
-from nas.optimizers.descent import scan
+from nas.optimizers.base import Problem, scan
 from search_spaces.batch import Matrix, Vector
 
 CHANGED = 4

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.optimizers.base import Blocked, Problem, Result
-from nas.optimizers.descent import Descent, scan
+from nas.optimizers.base import Problem, Result, scan
+from nas.optimizers.descent import Descent
+from nas.optimizers.reachable import Allowed, end_network
 from nas.optimizers.registry import register
 from nas.optimizers.schedule import Schedule
 from search_spaces import UserError
@@ -23,7 +24,9 @@ class NetAdapt(Descent):
     """One proposal for every channel group: that group alone shrinks to meet the target.
 
     A group's new width is the largest admissible one, in multiples of ``multiple``. The slot of
-    a proposal is the position of its choice in the space, so it names the group. Works on spaces
+    a proposal is the position of its choice in the space, so it names the group. Where no single
+    group reaches the target, the proposals shrink further groups after their own (`Walks`), to
+    widths that are no multiples only where the multiples cannot keep the budget. Works on spaces
     without bypass connections; the evaluator that belongs to it is `FineTuning`.
 
     Args:
@@ -79,18 +82,15 @@ class NetAdapt(Descent):
         space = self.problem.space
         kinds = [choice.kind for choice in space.choices.values()]
         found: list[tuple[int, Matrix, Vector]] = []
-        excess = np.zeros(len(targets))
         groups = [
             (column, widths)
             for column, values in self.smaller(row)
-            if kinds[column] != "kernel"
-            and (widths := [v for v in reversed(values) if v > 0 and v % self.multiple == 0])
+            if (widths := [v for v in reversed(values) if self._on_grid(kinds[column], v)])
         ]
         if groups:
             rows = np.concatenate([scan(row, column, widths) for column, widths in groups])
             costs = self.problem.costs(rows)
             over = costs > targets
-            excess = over.sum(axis=0, dtype=np.float64)
             start = 0
             for column, widths in groups:
                 stop = start + len(widths)
@@ -100,16 +100,31 @@ class NetAdapt(Descent):
                     i = start + int(fits[0])
                     found.append((column, rows[i], costs[i]))
                 start = stop
-        if not found:
-            raise Blocked(
-                self.blocking(targets, excess)
-                + "; no single channel group reaches it: lower initial_reduction "
-                + "or raise the budget"
-            )
-        if self.rule == "random":
-            source = random.Random(f"netadapt/{self.problem.seed}/{self.iteration}")
-            return [source.choice(found)]
-        return found
+        return self._drawn(found)
+
+    def _walk(self, row: Matrix, targets: Vector) -> list[tuple[int, Matrix, Vector]]:
+        return self._drawn(super()._walk(row, targets))
+
+    def _starts(self, columns: Sequence[int]) -> dict[int, int | None]:
+        kinds = [choice.kind for choice in self.problem.space.choices.values()]
+        groups = [column for column in columns if kinds[column] != "kernel"]
+        return {column: column for column in groups or columns}
+
+    def _allowed(self) -> Allowed:
+        grid = [
+            (*(v for v in c.values[:-1] if self._on_grid(c.kind, v)), c.largest)
+            for c in self.problem.space.choices.values()
+        ]
+        return super()._allowed() if end_network(self.problem, grid) is None else grid
+
+    def _on_grid(self, kind: str, value: int) -> bool:
+        return kind != "kernel" and value > 0 and value % self.multiple == 0
+
+    def _drawn(self, found: list[tuple[int, Matrix, Vector]]) -> list[tuple[int, Matrix, Vector]]:
+        """One of the proposals where the rule is ``random``, else all."""
+        if self.rule != "random" or not found:
+            return found
+        return [random.Random(f"netadapt/{self.problem.seed}/{self.iteration}").choice(found)]
 
     def _select(self, results: Sequence[Result]) -> Result | None:
         if self.rule != "ratio" or self.iteration == 0:

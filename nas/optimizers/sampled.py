@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler
 from nas.optimizers.base import Candidate, Optimizer, Problem, Result
 from nas.optimizers.fit import fit_to_budgets
 from nas.optimizers.mcd import default_samples
-from nas.optimizers.schedule import check_budgets
+from nas.optimizers.reachable import check_budgets
 from search_spaces import UserError
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.metrics.budgets import show
 from nas.optimizers.base import Problem
+from nas.optimizers.reachable import check_budgets
 from search_spaces import UserError
 
 
@@ -41,18 +42,32 @@ class Schedule:
             for budget, resource, step in zip(self.budgets, resources, self.steps, strict=True)
         )
 
+    def spread(self, iteration: int, resources: Sequence[float]) -> Schedule:
+        """The same iterations, the steps from ``iteration`` on anew from the last winner's
+        resources to the budgets; nothing is left to spread after the last one.
+        """
+        left = self.iterations - iteration + 1
+        if left < 1:
+            return self
+        total = self.decay ** (iteration - 1) * _sum(self.decay, left)
+        steps = tuple(
+            max(0.0, resource - budget) / total
+            for resource, budget in zip(resources, self.budgets, strict=True)
+        )
+        return replace(self, steps=steps)
+
     @classmethod
     def over(cls, problem: Problem, *, iterations: int, decay: float) -> Schedule:
         """NetAdaptV2's: n iterations, ΔR_{0,j} = (Res_j(Net_0) − Bud_j)(1 − d)/(1 − d^n).
 
         Raises:
-            UserError: a budget under what the smallest network costs, or over what the largest
+            UserError: a budget that no network was found to keep, or over what the largest
                 costs for the descended metric; n < 1 or d outside (0, 1].
         """
         if iterations < 1:
             raise UserError(f"iterations = {iterations}: at least one is needed")
         largest = _checked(problem, decay)
-        total = iterations if decay == 1 else (1 - decay**iterations) / (1 - decay)
+        total = _sum(decay, iterations)
         budgets = problem.limits().tolist()
         steps = tuple(max(0.0, r - b) / total for r, b in zip(largest, budgets, strict=True))
         return cls(iterations, decay, steps, tuple(budgets))
@@ -100,34 +115,13 @@ class Schedule:
         return cls(needed, decay, steps, tuple(budgets))
 
 
+def _sum(decay: float, count: int) -> float:
+    """1 + d + … + d^(count − 1)."""
+    return count if decay == 1 else (1 - decay**count) / (1 - decay)
+
+
 def _checked(problem: Problem, decay: float) -> list[float]:
     """The largest network's resources, after refusing what cannot be reached."""
     if not 0 < decay <= 1:
         raise UserError(f"decay = {decay}: must lie in (0, 1]")
     return check_budgets(problem)
-
-
-def check_budgets(problem: Problem) -> list[float]:
-    """The largest network's resources.
-
-    Raises:
-        UserError: a budget under what the smallest network costs, or the descended metric's not
-            under what the largest costs.
-    """
-    space = problem.space
-    costs = problem.costs(problem.rows([space.largest(), space.smallest()])).tolist()
-    largest, smallest = costs
-    budgets = problem.limits().tolist()
-    for metric, budget, least in zip(problem.metrics, budgets, smallest, strict=True):
-        if budget < least:
-            raise UserError(
-                f"budget {metric.name} = {show(metric, budget)} cannot be reached: the smallest "
-                f"network of space {space.name} costs {show(metric, least)}"
-            )
-    if budgets[0] >= largest[0]:
-        metric = problem.metrics[0]
-        raise UserError(
-            f"budget {metric.name} = {show(metric, budgets[0])} leaves nothing to search: the "
-            f"largest network of space {space.name} costs {show(metric, largest[0])}"
-        )
-    return list(largest)

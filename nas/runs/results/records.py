@@ -155,9 +155,10 @@ class SearchResult(Result):
     """Step 2: the family of a search and its best member.
 
     ``best`` is None where the search ended before every budget was met; ``stopped`` then says
-    which metric blocks it. ``evaluations`` counts candidates with a score, ``failures`` those
-    without. ``seconds`` are of the whole search and of what its parts took, the evaluations of
-    all workers together. ``tables`` are those that price a metric, with their devices.
+    why (files of earlier versions: which metric blocked). ``evaluations`` counts candidates with
+    a score, ``failures`` those without. ``seconds`` are of the whole search and of what its parts
+    took, the evaluations of all workers together. ``tables`` are those that price a metric, with
+    their devices.
     """
 
     step: Literal["search"] = "search"

@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
@@ -94,18 +97,62 @@ def test_one_layer_at_a_time_scans_what_is_not_monotonic():
     assert found == {(56, 64): 25.0}
 
 
-def test_a_blocked_descent_names_the_metric_and_keeps_its_family():
+def test_where_no_network_is_close_under_the_target_the_closest_below_it_is_taken():
     space = two_layers(filters=16)
-    # 8 or 16 filters in a: 100 or 50 ms and nothing between, so no target of 74 … 75 is met
+    # 8 or 16 filters in a: 50 or 100 ms and nothing between, so no target of 75 … 92 is met
     price = {(8, "a"): 49.0, (16, "a"): 99.0}
     metric = AdditiveMetric(
         space, "latency", "ms", lambda o: price.get((o.output_shape[0], o.name), 0.25), "id"
     )
-    mcd = MCD(Problem(space, (metric,), {"latency": 75.0}), samples=4, iterations=1)
-    mcd.tell([Result(mcd.ask()[0], 50.0)])
-    assert mcd.ask() == () and mcd.done and mcd.best() is None
-    assert "latency blocks" in mcd.stopped and "2.0% below" in mcd.stopped
-    assert len(mcd.family) == 1
+    mcd, asked = descend(Problem(space, (metric,), {"latency": 75.0}), samples=4, iterations=3)
+    assert mcd.done and mcd.stopped is None
+    assert [[c.metrics["latency"] for c in candidates] for candidates in asked] == [
+        [99.75],
+        [49.75, 49.75],
+    ]
+    assert {c.architecture["a.width"] for c in asked[1]} == {8}
+    assert len({c.architecture for c in asked[1]}) == 2
+    assert mcd.best() == mcd.family[-1]
+
+
+def test_after_a_step_that_fell_too_far_the_rest_of_the_schedule_is_spread_anew():
+    """a saves 50 of 116 ms or nothing; b saves 1 ms with each step of 8 filters."""
+    space = two_layers(filters=64)
+
+    def price(operation):
+        if operation.name == "a":
+            return 100.0 if operation.output_shape[0] == 64 else 50.0
+        return operation.output_shape[0] / 8 if operation.name == "b" else 2.0
+
+    metric = AdditiveMetric(space, "latency", "ms", price, "id")
+    budget = metric.of(space.describe(space.largest())) - 54
+    mcd = MCD(Problem(space, (metric,), {"latency": budget}), samples=4, iterations=6, decay=1.0)
+    for _ in range(2):
+        # what shrank most of a is best
+        mcd.tell([Result(c, 100.0 - c.architecture["a.width"]) for c in mcd.ask()])
+    fell = mcd.family[-1].metrics["latency"]
+    assert fell - budget <= 4
+    mcd.ask()
+    assert mcd.schedule.targets(2, [fell]) == pytest.approx((fell - (fell - budget) / 5,))
+    while candidates := mcd.ask():
+        mcd.tell([Result(c, 100.0 - c.slot) for c in candidates])
+    assert mcd.best() is not None
+
+
+FOUND = {
+    ("mcd", 0.5): ("93af70db122a39cd", {"samples": 12, "layers": 3, "iterations": 8}),
+    ("mcd", 0.6, 0.4): ("ffc49fd85254e38c", {"samples": 6, "layers": 3, "iterations": 8}),
+    ("mcd", 0.5, None): ("40f19254ca79191d", {"samples": 8, "layers": 1, "iterations": 10}),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_a_search_whose_every_step_the_rule_finds_proposes_what_it_always_did(case):
+    expected, settings = FOUND[case]
+    constraints = {"params": case[2]} if case[2:] and case[2] else {}
+    _, asked = descend(tiny_problem(case[1], **constraints), **settings)
+    proposed = [[[c.slot, *c.architecture.values()] for c in candidates] for candidates in asked]
+    assert hashlib.sha256(json.dumps(proposed).encode()).hexdigest()[:16] == expected
 
 
 def test_settings_are_checked():

@@ -86,12 +86,30 @@ def test_a_proposal_that_failed_is_dropped():
     assert netadapt.done and "all 2 candidates failed" in netadapt.stopped
 
 
-def test_a_step_that_no_single_group_can_make_names_the_metric():
-    # one step of 90 %: target 2.8 (the budget 3), a = 8 alone still costs 1 + 2 + 4
+def test_a_step_that_no_single_group_can_make_shrinks_others_after_its_own():
+    # one step of 90 %: target 2.8, so the budget 3; a = 8 alone still costs 1 + 2 + 4, b = 8
+    # alone 8 + 2 + 0.5, and there are only two groups
     netadapt = NetAdapt(two_layer_problem(3.0), initial_reduction=0.9, decay=0.9)
     tell(netadapt, {0: 81.0})
-    assert netadapt.ask() == () and netadapt.done
-    assert "latency blocks at its target of 3 ms" in netadapt.stopped
+    found = proposals(netadapt.ask())
+    assert set(found) <= {0, 1}
+    for a, b, latency in found.values():
+        assert a < 64 and b < 64 and a % 8 == b % 8 == 0
+        assert latency == a / 8 + a * b / 256 + b / 16 <= 3
+    tell(netadapt, dict.fromkeys(found, 70.0))
+    assert netadapt.done and netadapt.stopped is None and netadapt.best() is not None
+
+
+def test_widths_are_no_multiples_only_where_multiples_cannot_keep_the_budget():
+    # multiples of 32 end at a = b = 32: 4 + 4 + 2 = 10
+    for budget, on_grid in ((10.0, True), (9.9, False)):
+        problem = two_layer_problem(budget)
+        netadapt = NetAdapt(problem, initial_reduction=0.3, decay=1.0, multiple=32)
+        while candidates := netadapt.ask():
+            netadapt.tell([Result(c, 50.0 + c.slot) for c in candidates])
+        best = netadapt.best()
+        assert best.metrics["latency"] <= budget
+        assert all(best.architecture[name] % 32 == 0 for name in WIDTHS) == on_grid
 
 
 def test_spaces_with_bypass_are_refused():
