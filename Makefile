@@ -1,11 +1,11 @@
-# make demo: the whole method on this machine. make test: the tests.
-# Both make their own environment in .venv, once.
+# make demo: the whole method on this machine. make test: the tests. make package: wheel and sdist.
+# All make their own environment in .venv, once.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint install
+.PHONY: demo test lint package install
 
 demo: install
 	$(VENV)/bin/nas quickstart
@@ -17,6 +17,10 @@ lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# wheel and sdist into dist/, their contents checked, and the wheel tried in an empty folder
+package: install
+	$(VENV)/bin/python .ci/package.py
 
 install: $(READY)
 

@@ -64,6 +64,11 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name not in _WHERE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from nas.neighbours import stranger
+
+        hidden = stranger()
+        if hidden is not None:
+            raise ImportError(hidden)
         module, _, defined = _WHERE[name].partition(":")
         return getattr(importlib.import_module(module), defined)
 

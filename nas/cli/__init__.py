@@ -7,12 +7,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from nas.neighbours import stranger
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0, 2 for a user's mistake, 1 for a fault of ours.
 
     ``nas`` on the shell calls it with the process's own arguments and exits with the status.
     """
+    hidden = stranger()
+    if hidden is not None:
+        return _refuse(hidden)
     from nas.progress import speaks
     from search_spaces import UserError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import re
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from nas.recipe.experiment import Experiment, Section
-from nas.recipe.loading import load_experiment, read_yaml, recipes
+from nas.recipe.loading import SHIPPED, load_experiment, read_yaml, recipes
 from search_spaces import UserError, unknown
 
 Seed = Annotated[int, Field(ge=0)]
@@ -64,11 +63,8 @@ class Comparison(Section):
 
 def comparisons() -> dict[str, str]:
     """The shipped comparisons: name → text."""
-    folder = importlib.resources.files("experiments") / "comparisons"
-    found = [f for f in folder.iterdir() if f.name.endswith(".yaml")]
-    return {
-        f.name.removesuffix(".yaml"): f.read_text() for f in sorted(found, key=lambda f: f.name)
-    }
+    found = sorted((SHIPPED / "comparisons").glob("*.yaml"))
+    return {f.stem: f.read_text(encoding="utf-8") for f in found}
 
 
 def load_comparison(path_or_name: str) -> Comparison:

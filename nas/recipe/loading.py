@@ -6,7 +6,6 @@ written into each run folder.
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,20 +15,20 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from nas.neighbours import SITE
 from nas.recipe.experiment import Experiment, Named, Section
 from nas.recipe.settings import whole
 from search_spaces import UserError, unknown
 
 EXPERIMENT_SCHEMA = 1
 
+SHIPPED = SITE / "experiments"
+"""The recipes beside this package: files, so that a package of that name hides none of them."""
+
 
 def recipes() -> dict[str, str]:
     """The shipped recipes: name → text."""
-    folder = importlib.resources.files("experiments")
-    found = [f for f in folder.iterdir() if f.name.endswith(".yaml")]
-    return {
-        f.name.removesuffix(".yaml"): f.read_text() for f in sorted(found, key=lambda f: f.name)
-    }
+    return {f.stem: f.read_text(encoding="utf-8") for f in sorted(SHIPPED.glob("*.yaml"))}
 
 
 class _Loader(yaml.SafeLoader):
