@@ -23,8 +23,10 @@ from functools import lru_cache
 import numpy as np
 
 from lut.references import SHARES
-from lut.tflite.lowering import lower, nhwc, random_weights
+from lut.tflite.lowering import lower
 from lut.tflite.model import Array, ModelBuilder, pack
+from lut.tflite.operators.base import nhwc
+from lut.tflite.weights import random_weights
 from search_spaces import Operation
 from search_spaces.operation import Shape
 

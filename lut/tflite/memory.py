@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from lut.cost import Precision
-from lut.tflite.lowering import OperationWeights, lower, nhwc, weight_shape
+from lut.tflite.lowering import lower
 from lut.tflite.model import Array, ModelBuilder
+from lut.tflite.operators.base import nhwc
+from lut.tflite.weights import OperationWeights, weight_shape
 from search_spaces import Network, Operation
 from search_spaces.space import INPUT
 

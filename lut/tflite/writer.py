@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lut.tflite.lowering import OperationWeights, lower, nhwc, random_weights
+from lut.tflite.lowering import lower
 from lut.tflite.model import ModelBuilder, pack
+from lut.tflite.operators.base import nhwc
+from lut.tflite.weights import OperationWeights, random_weights
 from search_spaces import Network, Operation, UserError
 from search_spaces.space import INPUT
 
