@@ -87,7 +87,11 @@ def save_supernet(path: Path, module: nn.Module, space: SearchSpace, prepared: P
 
 
 def load_supernet(
-    path: Path, *, expected: SearchSpace | None = None, task: Task | None = None
+    path: Path,
+    *,
+    expected: SearchSpace | None = None,
+    task: Task | None = None,
+    searched: bool = False,
 ) -> Supernet:
     """Read a super-network from its file or its folder.
 
@@ -95,10 +99,11 @@ def load_supernet(
         path: the file or its folder.
         expected: the space that it must be of.
         task: whose hold-out it is to be scored on.
+        searched: any network of ``expected`` is to be scored by these weights.
 
     Raises:
-        UserError: missing, truncated, no super-network, of another space than ``expected``, or
-            trained with images of the task's hold-out.
+        UserError: missing, truncated, no super-network, of another space than ``expected``,
+            trained with images of the task's hold-out, or without widths that are searched.
     """
     path = weights_file(path)
     stored = load(path, "supernet")
@@ -110,7 +115,7 @@ def load_supernet(
             f"{path}: super-network of space {name!r} ({fingerprint}), "
             f"the experiment's is {expected.name!r} ({expected.fingerprint})"
         )
-    if expected is not None:
+    if expected is not None and searched:
         _check_trained(path, expected, stored.state.get("values", {}))
     found = expected or _space(stored.state)
     if found.fingerprint != fingerprint:

@@ -181,7 +181,7 @@ def shared_weights(experiment: Experiment, weights: Path | None, folder: Path) -
         )
     task = open_task(experiment)
     return SharedWeights(
-        load_supernet(weights, expected=experiment.search_space(), task=task),
+        load_supernet(weights, expected=experiment.search_space(), task=task, searched=True),
         task,
         recalibration_images=experiment.search.recalibration_images,
         batch_size=experiment.search.batch_size,

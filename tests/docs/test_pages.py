@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import nas
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -69,6 +71,41 @@ def test_the_page_about_own_tasks_runs(number, tmp_path, monkeypatch):
     for line in lines:
         assert main(line.split()[1:]) == 0, line
     assert any((tmp_path / "runs").rglob("*.tflite"))
+
+
+def test_the_page_about_a_detector_runs(tmp_path, monkeypatch):
+    """Its files and commands, with fewer images, steps and iterations."""
+    from nas.cli import main
+
+    page = (ROOT / "docs" / "detection.md").read_text(encoding="utf-8")
+    code, recipe, first, commands = (
+        block
+        for kind in ("python", "yaml", "sh")
+        for block in re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+    )
+    for long, short in (
+        (r"epochs: \d+\n  batch_size: \d+", "epochs: 1\n  batch_size: 4\n  steps_per_epoch: 1"),
+        (r"holdout: [\d.]+", "holdout: 4, settings: {images: 16}"),
+        (r"budget: 50%", "budget: 94%"),
+        (r"{resolution: 64}", "{resolution: 64}, keep: ['[!u]*']"),
+        (r"steps: 10", "steps: 1"),
+        (r"batch_size: 16}", "batch_size: 4, recalibration_images: 4}"),
+    ):
+        assert re.search(long, recipe), long
+        recipe = re.sub(long, short, recipe)
+    code, replaced = re.subn(r"Shapes\(1_000_000, \d+\)", "Shapes(1_000_000, 4)", code)
+    assert replaced == 1
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "detector.py").write_text(code, encoding="utf-8")
+    (tmp_path / "detector.yaml").write_text(
+        recipe + "threads: 1\naccelerator: cpu\n", encoding="utf-8"
+    )
+    for line in (first + commands).splitlines():
+        assert main(line.partition("#")[0].split()[1:]) == 0, line
+    found = nas.load_result(tmp_path / "runs" / "detector" / "search" / "main")
+    largest, best = found.family[0].metrics, found.best.metrics
+    assert best["latency"] <= 0.94 * largest["latency"]
+    assert (tmp_path / "runs/detector/train/discovered/network.tflite").is_file()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -100,7 +100,7 @@ def rooms_segmentation(
     holdout: float,
     images: int = 480,
     test_images: int = 120,
-    min_scale: float = 0.5,
+    min_scale: float = 0.8,
     flip: float = 0.5,
     jitter: float = 0.2,
 ) -> OwnTask:
@@ -110,7 +110,7 @@ def rooms_segmentation(
         data: must be None.
         resolution: height and width in pixels.
         channels: 3.
-        classes: outputs of the search space; 8.
+        classes: outputs of the search space; 5.
         seed: as for `segmentation_folder`; the rooms are always the same.
         holdout: likewise.
         images: training rooms, the hold-out's included; one image each.

@@ -11,18 +11,7 @@ from nas.tasks.depth.raycast import Box, cast
 from nas.tasks.depth.rooms import TEST, TRAIN, furnished, picture
 from nas.tasks.segmentation.images import Image, Labels
 
-LABELS = ("wall", "floor", "ceiling", "storage", "seat", "table", "bed", "picture")
-
-KINDS = {
-    "cabinet": "storage",
-    "shelf": "storage",
-    "sofa": "seat",
-    "chair": "seat",
-    "table": "table",
-    "bed": "bed",
-    "picture": "picture",
-}
-"""What a piece of furniture is called → its class."""
+LABELS = ("wall", "floor", "ceiling", "furniture", "picture")
 
 FLOOR, CEILING = -5, -6
 """Things of the ray-caster."""
@@ -72,7 +61,8 @@ def render(kind: int, number: int, size: tuple[int, int]) -> tuple[Image, Labels
 
 def classes_of(thing: np.ndarray, boxes: list[Box]) -> Labels:
     """The class of what each ray meets."""
-    of_box = np.array([LABELS.index(KINDS[box.kind]) for box in boxes], dtype=np.uint8)
+    kinds = ["picture" if box.kind == "picture" else "furniture" for box in boxes]
+    of_box = np.array([LABELS.index(kind) for kind in kinds], dtype=np.uint8)
     labels = np.full(thing.shape, LABELS.index("wall"), dtype=np.uint8)
     labels[thing == FLOOR] = LABELS.index("floor")
     labels[thing == CEILING] = LABELS.index("ceiling")

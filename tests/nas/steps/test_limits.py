@@ -43,7 +43,7 @@ search:
   budget: 85%
   optimizers: {guided: {iterations: 2, samples: 3}}
   recalibration_images: 32
-train: {epochs: 1, batch_size: 64, steps_per_epoch: 2}
+train: {epochs: 1, batch_size: 64, steps_per_epoch: 2, weights: inherited}
 """
 
 

@@ -14,7 +14,7 @@ from nas.steps.run import run
 from nas.tasks.segmentation.rooms import LABELS
 
 SHORT = [
-    "space.settings={resolution: 32, classes: 8, multiplier: 0.125, head: logits}",
+    "space.settings={resolution: 32, classes: 5, multiplier: 0.125, head: logits}",
     "task.settings={images: 24, test_images: 8}",
     "task.holdout=8",
     "supernet.epochs=1",
@@ -79,7 +79,7 @@ def test_a_photograph_becomes_a_label_map(finished, tmp_path, capfd):
     [
         ("task.data=here", "renders its own data; remove task.data"),
         ("task.settings.images=1", "needs images >= 2"),
-        ("space.settings.classes=5", "has 8 classes, the search space 5 outputs"),
+        ("space.settings.classes=7", "has 5 classes, the search space 7 outputs"),
         ("space.settings.head=logit", "'logit': input should be 'depth' or 'logits'"),
         ("supernet.label_smoothing=0.1", "is its own; smooth there"),
     ],
