@@ -214,6 +214,14 @@ class Optimizer(ABC):
         """The member that the search recommends: within every budget, best score; None if none."""
         return next(iter(self._within_budget()), None)
 
+    def expected(self, members: Sequence[Member]) -> list[float | None]:
+        """What a model of all that was told expects of these networks, in the score's unit.
+
+        A winner's own score is too high on average, because it was chosen for being high. None
+        where the optimizer has no model.
+        """
+        return [None] * len(members)
+
     @abstractmethod
     def _propose(self) -> Sequence[Candidate]:
         """The candidates of an iteration after the first."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nas.metrics.base import PerNetwork
-from nas.optimizers.base import Candidate, Optimizer, Problem, Result
+from nas.optimizers.base import Candidate, Member, Optimizer, Problem, Result
 from nas.optimizers.mcd import default_samples
 from nas.optimizers.moves import Moves
 from nas.optimizers.reachable import end_network
@@ -121,6 +121,16 @@ class Guided(Optimizer):
             "random": self.random,
             "tolerance": self.tolerance,
         }
+
+    def expected(self, members: Sequence[Member]) -> list[float | None]:
+        """The surrogate's mean, fitted to everything evaluated; None while it is too little."""
+        if len(self._scores) < LEARNING:
+            return [None] * len(members)
+        rows = self.problem.rows([member.architecture for member in members])
+        surrogate = Surrogate(self._encoding(self._rows), self._scores)
+        means, _ = surrogate.predict(self._encoding(rows))
+        sign = 1.0 if self.problem.higher_is_better else -1.0
+        return [sign * float(mean) for mean in means]
 
     def _complete(self) -> bool:
         if not self.family:

@@ -21,6 +21,7 @@ from nas.report.charts import (
     tradeoff_svg,
 )
 from nas.report.data import STEPS, Run, load_run
+from nas.report.noise import noise_section
 from nas.report.shipped import section, shipped_section
 from nas.report.svg import milliseconds, number, signed
 from nas.runs.results import Compared
@@ -59,6 +60,7 @@ def render(runs: Sequence[Run]) -> str:
         _table(runs),
         shipped_section(runs),
         _tradeoff(runs),
+        noise_section(runs),
         *(_architectures(run, several=len(runs) > 1) for run in runs),
         _steps(runs),
         *(_examples(run, several=len(runs) > 1) for run in runs),

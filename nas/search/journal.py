@@ -16,7 +16,7 @@ from nas.runs.results import Budget, FamilyMember, SearchResult
 from nas.search.evaluators.base import Evaluator
 from nas.search.rows import Slot
 from nas.search.worker import Closed
-from nas.tasks.score import Score
+from nas.tasks.score import Interval, Score
 
 
 class Journal:
@@ -47,7 +47,8 @@ class Journal:
         self.failures = 0
         self.seconds = 0.0
         """Of the evaluations, all workers together."""
-        self._beside: dict[int, Score] = {}
+        self._beside: dict[tuple[int, int], Score] = {}
+        self._intervals: dict[tuple[int, int], Interval] = {}
         self._done = 0.0
 
     def evaluated(self, slot: Slot) -> None:
@@ -84,6 +85,7 @@ class Journal:
         """
         optimizer = self.optimizer
         problem, best = optimizer.problem, optimizer.best()
+        expected = optimizer.expected(optimizer.family)
         tables = {
             metric.name: {"identity": metric.identity, **asdict(metric.device)}
             for metric in problem.metrics
@@ -100,8 +102,8 @@ class Journal:
             },
             table=next(iter(tables.values()), None),
             tables=tables,
-            family=tuple(self._stored(member) for member in optimizer.family),
-            best=None if best is None else self._stored(best),
+            family=tuple(map(self._stored, optimizer.family, expected)),
+            best=None if best is None else self._stored(best, optimizer.expected([best])[0]),
             stopped=optimizer.stopped,
             evaluations=self.evaluations,
             failures=self.failures,
@@ -122,7 +124,7 @@ class Journal:
 
     def _won(self, winner: Member, iteration: Closed) -> None:
         at, metrics = winner.iteration, self.optimizer.problem.metrics
-        beside = next(slot.beside for slot in iteration.slots if slot.slot == winner.slot)
+        own = next(slot for slot in iteration.slots if slot.slot == winner.slot)
         scores = [slot.score for slot in iteration.slots if slot.score is not None]
         scalars: dict[str, float] = {
             "score": winner.score,
@@ -132,9 +134,12 @@ class Journal:
             "evaluation_seconds": iteration.seconds,
             **{metric.name: winner.metrics[metric.name] for metric in metrics},
         }
-        if beside is not None:
-            self._beside[at] = Score(**beside)
-            scalars["beside"] = self._beside[at].value
+        if own.beside is not None:
+            self._beside[at, own.slot] = Score(**own.beside)
+            scalars["beside"] = self._beside[at, own.slot].value
+        if own.interval is not None:
+            low, high = own.interval
+            self._intervals[at, own.slot] = (low, high)
         for name, value in scalars.items():
             self.events.add_scalar(f"search/{name}", value, at)
         cost = show(metrics[0], winner.metrics[metrics[0].name])
@@ -143,7 +148,7 @@ class Journal:
             f"{metrics[0].name} {cost}"
         )
 
-    def _stored(self, member: Member) -> FamilyMember:
+    def _stored(self, member: Member, expected: float | None) -> FamilyMember:
         score = Score(
             self.evaluator.score_name,
             member.score,
@@ -155,7 +160,9 @@ class Journal:
             iteration=member.iteration,
             slot=member.slot,
             score=score,
-            beside=self._beside.get(member.iteration),
+            beside=self._beside.get((member.iteration, member.slot)),
+            interval=self._intervals.get((member.iteration, member.slot)),
+            expected=expected,
             loss=member.loss,
             metrics=dict(member.metrics),
             architecture=member.architecture,

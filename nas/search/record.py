@@ -301,6 +301,8 @@ class Record:
         }
         if evaluation.beside is not None:
             attributes["beside"] = dict(evaluation.beside)
+        if evaluation.interval is not None:
+            attributes["interval"] = list(evaluation.interval)
         values = [evaluation.score, metric]
         return self._finish(slot, TrialState.COMPLETE, attributes, values)
 

@@ -30,6 +30,10 @@ STUDY_ATTRIBUTES = models.StudyUserAttributeModel.__table__
 HEARTBEATS = models.TrialHeartbeatModel.__table__
 
 
+RESULTS = ("score", "loss", "seconds", "beside", "interval", "error")
+"""A trial's attributes that its evaluation writes."""
+
+
 @dataclass(frozen=True)
 class Slot:
     """A candidate as recorded. ``score`` is None until it is complete, and where it failed."""
@@ -43,6 +47,7 @@ class Slot:
     loss: float = 0.0
     seconds: float = 0.0
     beside: Mapping[str, Any] | None = None
+    interval: Sequence[float] | None = None
     error: str | None = None
 
     @property
@@ -82,7 +87,7 @@ def results_of(connection: Connection, trials: list[int]) -> dict[int, dict[str,
         for trial, key, text in connection.execute(
             sa.select(ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
             .where(ATTRIBUTES.c.trial_id.in_(trials))
-            .where(ATTRIBUTES.c.key.in_(["score", "loss", "seconds", "beside", "error"]))
+            .where(ATTRIBUTES.c.key.in_(RESULTS))
         ):
             results.setdefault(trial, {})[key] = json.loads(text)
     return results

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from nas.tasks.score import Score
+from nas.tasks.score import Interval, Score
 from search_spaces import UserError
 from supernet.share import WHOLE, Share
 
@@ -35,7 +35,9 @@ CALIBRATION_BATCH = 128
 class Evaluation:
     """What a network reaches on a split: its score, the mean loss and further figures.
 
-    ``beside`` is a second figure that is worth a curve of its own.
+    ``beside`` is a second figure that is worth a curve of its own. ``interval`` is the score's 95 %
+    interval: between which values it may lie on other images like these; None where the task does
+    not say.
     """
 
     score: Score
@@ -43,6 +45,7 @@ class Evaluation:
     images: int
     details: dict[str, float] = field(default_factory=dict)
     beside: Score | None = None
+    interval: Interval | None = None
 
 
 class Meter(Protocol):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nas.tasks.base import Evaluation
-from nas.tasks.score import Score
+from nas.tasks.score import Score, share_interval
 from search_spaces import UserError
 
 
@@ -43,6 +43,7 @@ class AccuracyMeter:
             self._loss / self.images,
             self.images,
             {"top5": 100 * self._top5 / self.images},
+            interval=share_interval(self._top1, self.images),
         )
 
 

@@ -148,6 +148,14 @@ class FamilyMember(Record):
     loss: float | None = None
     beside: Score | None = None
     """The task's second figure, where it has one."""
+    interval: tuple[float, float] | None = None
+    """The score's 95 % interval: what other hold-out images like these may give this network.
+
+    It does not know that the network was chosen because its score was high (the winner's curse),
+    so the network's own score is rather in its lower part, or below.
+    """
+    expected: float | None = None
+    """What the search's model expects of the network, given everything that was evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)

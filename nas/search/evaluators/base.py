@@ -20,12 +20,14 @@ class Evaluation:
     """``score`` and mean ``loss`` on the hold-out split, and the ``seconds`` it took.
 
     ``beside`` is the task's second figure, as plain JSON types; None where it has none.
+    ``interval`` is the score's 95 % interval; None where the task does not say.
     """
 
     score: float
     loss: float
     seconds: float
     beside: Mapping[str, Any] | None = None
+    interval: tuple[float, float] | None = None
 
 
 class CandidateFailed(Exception):  # noqa: N818 - an outcome: the search goes on without it

@@ -89,7 +89,7 @@ def peak(network: Network) -> int:
 def evaluation_of(found: Evaluation, seconds: float) -> base.Evaluation:
     """What a search records of a task's evaluation."""
     beside = None if found.beside is None else found.beside.to_dict()
-    return base.Evaluation(found.score.value, found.loss, seconds, beside)
+    return base.Evaluation(found.score.value, found.loss, seconds, beside, found.interval)
 
 
 def score(network: nn.Module, task: Task, holdout: Holdout, batch_size: int) -> Evaluation:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas.tasks.base import Evaluation
 from nas.tasks.depth.losses import SMALLEST, Loss
-from nas.tasks.score import Score
+from nas.tasks.score import Score, mean_interval
 from search_spaces import UserError
 
 SCORES: dict[str, tuple[str, str, bool]] = {
@@ -70,6 +70,7 @@ class DepthMeter:
         self.loss = loss
         self.scale = scale
         self._sums = dict.fromkeys(FIGURES, 0.0)
+        self._squares = dict.fromkeys(FIGURES, 0.0)
         self._loss = 0.0
         self._images = 0
 
@@ -81,6 +82,7 @@ class DepthMeter:
         self._images += len(targets)
         for name, values in figures(outputs, targets).items():
             self._sums[name] += float(values.sum())
+            self._squares[name] += float(values.square().sum())
         for i in range(len(targets)):
             self._loss += float(self.loss(outputs[i : i + 1], targets[i : i + 1]))
 
@@ -95,7 +97,9 @@ class DepthMeter:
         }
         own = scores.pop(self.score)
         (other,) = scores.values()
-        return Evaluation(own, self._loss / self._images, self._images, details, other)
+        figure = "delta1" if self.score == "delta1" else "rmse_m"
+        interval = mean_interval(self._sums[figure], self._squares[figure], self._images)
+        return Evaluation(own, self._loss / self._images, self._images, details, other, interval)
 
 
 def named_score(score: str, scale: str) -> tuple[str, str, bool]:

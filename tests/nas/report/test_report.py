@@ -182,6 +182,19 @@ def test_a_run_that_has_only_searched_is_reported(tmp_path):
     assert "12 s" in text and "Train super-network" not in text
 
 
+def test_the_report_says_how_sure_a_searchs_scores_are(tmp_path):
+    _run(tmp_path / "run")
+    path = tmp_path / "run" / "search" / "latency" / "result.json"
+    data = json.loads(path.read_text())
+    _, _, before = _parse(write_report([tmp_path / "run"], tmp_path / "one.html"))
+    assert "winner's curse" not in before, "files of earlier versions say nothing of it"
+    data["best"] |= {"interval": [81.5, 84.25], "expected": 80.75}
+    path.write_text(json.dumps(data))
+    _, _, text = _parse(write_report([tmp_path / "run"], tmp_path / "one.html"))
+    assert "winner's curse" in text
+    assert "81.5 % to 84.2 %" in text and "80.8 %" in text
+
+
 def test_networks_trained_later_join_the_comparison(tmp_path):
     _, discovered = _run(tmp_path)
     for name in ("discovered", "small"):

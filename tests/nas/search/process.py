@@ -19,6 +19,7 @@ from nas.search import CandidateFailed, Evaluation, join_search, run_search
 from tests.nas.problems import known_score, tiny_problem
 
 SETTINGS = {"samples": 8, "layers": 3, "iterations": 6}
+GUIDED = {"samples": 6, "iterations": 4, "proposals": 64}
 
 
 class KnownScores:
@@ -40,7 +41,7 @@ class KnownScores:
         # it carries state from winner to winner, as fine-tuning does
         assert len(self.winners) == candidate.iteration
         score = known_score(candidate.architecture) + len(self.winners) / 100
-        return Evaluation(score, 1 - score / 100, 0.001)
+        return Evaluation(score, 1 - score / 100, 0.001, interval=(score - 1, score + 1))
 
     def advance(self, winner: Member) -> None:
         assert winner.iteration == len(self.winners)
@@ -51,7 +52,9 @@ class KnownScores:
 
 
 def build(experiment: Any) -> tuple[Optimizer, KnownScores]:
-    return optimizer("mcd", tiny_problem(**experiment), **SETTINGS), KnownScores()
+    name = experiment.get("optimizer", "mcd")
+    problem = tiny_problem(**{k: v for k, v in experiment.items() if k != "optimizer"})
+    return optimizer(name, problem, **(SETTINGS if name == "mcd" else GUIDED)), KnownScores()
 
 
 def main() -> None:
@@ -62,11 +65,12 @@ def main() -> None:
     parser.add_argument("--storage")
     parser.add_argument("--study")
     parser.add_argument("--name")
+    parser.add_argument("--optimizer", default="mcd")
     arguments = parser.parse_args()
     if arguments.study:
         join_search(arguments.study, build, name=arguments.name)
         return
-    experiment = {"share": 0.6, "params": 0.9}
+    experiment = {"share": 0.6, "params": 0.9, "optimizer": arguments.optimizer}
     run_search(
         *build(experiment),
         arguments.folder,

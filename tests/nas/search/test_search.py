@@ -131,6 +131,31 @@ def test_killed_anywhere_and_resumed_it_ends_in_the_same_family(uninterrupted, t
     assert trials(sqlite_url(tmp_path / "study.db")) == recorded
 
 
+def test_a_guided_search_of_several_workers_killed_and_resumed_ends_in_the_same_family(tmp_path):
+    """One worker; two that are killed; four that go on. Their model learns the same."""
+    experiment = {**EXPERIMENT, "optimizer": "guided"}
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    run_search(*process.build(experiment), alone, experiment=experiment)
+    guided = ["--optimizer", "guided"]
+    killed(9, shared, "--workers", 2, *guided)
+    finish(start(shared, "--workers", 4, "--resume", *guided))
+    assert family(shared) == family(alone)
+    assert trials(sqlite_url(shared / "study.db")) == trials(sqlite_url(alone / "study.db"))
+
+
+def test_a_result_says_how_sure_its_scores_are_and_what_the_model_expects(uninterrupted, tmp_path):
+    experiment = {**EXPERIMENT, "optimizer": "guided"}
+    result = run_search(*process.build(experiment), tmp_path, experiment=experiment)
+    for member in (*result.family, result.best):
+        assert member.interval == (member.score.value - 1, member.score.value + 1)
+        assert abs(member.expected - member.score.value) < 39
+    scores = [m.score.value for m in result.family[1:]]
+    # winners were chosen for their score: the model expects less of them, on average
+    assert sum(m.expected for m in result.family[1:]) < sum(scores)
+    # the paper's rule has no model
+    assert {m.expected for m in uninterrupted[1].family} == {None}
+
+
 def test_workers_that_die_and_join_change_nothing(uninterrupted, tmp_path):
     reference, _, recorded = uninterrupted
     main = start(tmp_path, "--workers", 2, paced=4)
@@ -230,8 +255,11 @@ def test_a_study_of_version_0_1_0_is_gone_on_with(uninterrupted, tmp_path):
     """It was killed with four slots of iteration 4 unfinished, one of them claimed."""
     (tmp_path / "study.db").write_bytes(gzip.decompress(OLD_STUDY.read_bytes()))
     run_search(*process.build(EXPERIMENT), tmp_path, experiment=EXPERIMENT, resume=True)
-    found = family(tmp_path)
-    assert found == family(uninterrupted[0])
+    found, here = family(tmp_path), family(uninterrupted[0])
+    # that version stored no intervals
+    assert {member.pop("interval") is None for member in found[:4]} == {True}
+    assert len([member.pop("interval", None) for member in [*found, *here]]) == 2 * len(found) > 8
+    assert found == here
     assert trials(sqlite_url(tmp_path / "study.db")) == uninterrupted[2]
 
 

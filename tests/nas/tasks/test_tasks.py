@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from nas.tasks.cifar10 import cifar10
 from nas.tasks.classification import AccuracyMeter
 from nas.tasks.digits import digits
 from nas.tasks.image_folder import image_folder
+from nas.tasks.score import mean_interval, share_interval
 from nas.tasks.splits import stratified_holdout
 from search_spaces import UserError
 
@@ -130,6 +132,24 @@ def test_accuracy_counts_ties_and_nan_as_wrong():
     }
     with pytest.raises(UserError, match="no images"):
         AccuracyMeter("test").evaluation()
+
+
+def test_accuracy_has_the_interval_of_a_share():
+    meter = AccuracyMeter("holdout")
+    outputs = torch.eye(2)[[0] * 80 + [1] * 20]
+    meter.update(outputs, torch.zeros(100, dtype=torch.long))
+    found = meter.evaluation()
+    assert found.score.value == 80
+    # statsmodels.stats.proportion.proportion_confint(80, 100, method="wilson")
+    assert found.interval == pytest.approx((71.1170, 86.6633), abs=1e-3)
+    assert share_interval(10, 10) == pytest.approx((72.2467, 100), abs=1e-3)
+
+
+def test_a_mean_over_images_has_the_interval_of_their_spread():
+    low, high = mean_interval(10.0, 30.0, 5)  # 0, 1, 2, 3, 4: mean 2, deviation √2.5
+    assert (low + high) / 2 == 2
+    assert high - low == pytest.approx(2 * 1.95996 * math.sqrt(2.5 / 5), rel=1e-4)
+    assert mean_interval(1.0, 1.0, 1) is None
 
 
 def test_unreadable_images_are_skipped_named_and_limited(photos, caplog):
