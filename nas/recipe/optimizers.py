@@ -33,12 +33,15 @@ def open_optimizer(
 
 
 def check_optimizers(section: SearchSection, folder: Path | None = None) -> None:
-    """Refuse what a recipe says of optimizers that it does not use, too.
+    """Refuse what a recipe says of optimizers, also of those that it does not use.
+
+    It costs nothing, so it is done before a super-network is trained for hours.
 
     Raises:
         UserError: an unknown optimizer or setting.
     """
-    for name, settings in section.optimizers.items():
+    for name in dict.fromkeys([section.optimizer, *section.optimizers]):
+        settings = section.optimizers.get(name, {})
         _kind(folder).settings(name, settings, where=f"search.optimizers.{name}")
 
 

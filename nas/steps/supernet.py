@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nas.progress import SILENT, Reporter
 from nas.recipe.experiment import Experiment
+from nas.recipe.optimizers import check_optimizers
 from nas.recipe.strategies import open_strategy
 from nas.runs.folder import RunFolder, claim
 from nas.runs.results import SupernetResult
@@ -36,6 +37,7 @@ def train_supernet(
     """
     folder = RunFolder(out).supernet
     plan = open_strategy(experiment.supernet.strategy, experiment.code_folder)
+    check_optimizers(experiment.search, experiment.code_folder)
     return step(
         experiment,
         experiment.supernet,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import sqlite3
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lut import DeviceInfo, Table
+from lut.fit.blocks import block_operations
+from lut.fit.devices import RECIPES
 from nas.files import write_json, write_text
 from nas.recipe.loading import recipes
 from nas.runs.folder import RunFolder
@@ -58,14 +61,15 @@ def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
     searched = json.loads(run.search().result.read_text())
     exported = folder / "exported.tflite"
     assert call(["export", str(run.training().path), "--out", str(exported)]) == 0
-    write_text(folder / "measured.csv", _MEASURED)
+    measured = folder / RECIPES["pixel1-cpu"].files[0]
+    write_json(measured, _measured())
     write_json(folder / "architecture.json", searched["best"]["architecture"])
     _table(folder / "table.json")
     trained, search = run.training(), run.search()
     recipe, report = str(folder / "recipe.yaml"), ("report", "{}/run", "--out", "{}/page.html")
     return [
         Target("recipe", folder / "recipe.yaml", ("describe", recipe)),
-        Target("recipe", folder / "recipe.yaml", _priced(recipe)),
+        Target("recipe", folder / "recipe.yaml", _planned(recipe)),
         Target("comparison", folder / "comparison.yaml", _dry("{}/comparison.yaml")),
         Target("architecture", folder / "architecture.json", _describe("{}/architecture.json")),
         Target("result", search.result, report),
@@ -76,10 +80,10 @@ def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
         Target("configuration", trained.config, ("evaluate", str(trained.path))),
         Target("weights", trained.weights, ("evaluate", str(trained.path))),
         Target("weights", trained.weights, ("export", str(trained.path), "--out", "{}/net.tflite")),
-        Target("weights", run.supernet.weights, _again(run.path), 0.3),
+        Target("weights", run.supernet.weights, (*_again(run.path), "--name=fresh"), 0.3),
         Target("study", cut.study, (*_again(run.path), "--name=cut", "--resume"), 2, apart=True),
-        Target("exported", exported, ("evaluate", str(exported), str(trained.path))),
-        Target("measurements", folder / "measured.csv", _fit("{}/measured.csv")),
+        Target("exported", exported, ("evaluate", str(exported), str(trained.config))),
+        Target("measurements", measured, _fit(str(measured)), 0.5),
     ]
 
 
@@ -87,9 +91,10 @@ def _describe(file: str) -> tuple[str, ...]:
     return ("describe", file, "--device", "pixel1-cpu", "--json")
 
 
-def _priced(recipe: str) -> tuple[str, ...]:
+def _planned(recipe: str) -> tuple[str, ...]:
     # of a fitted device: this machine's table would be measured first
-    return ("search", recipe, "--device", "pixel1-cpu", "--out", "{}/none")
+    short = [f"--set={key}={value}" for key, value in SETTINGS.items()]
+    return ("search", recipe, *short, "--supernet", "{}/run/supernet", "--out", "{}/none")
 
 
 def _query(file: str) -> tuple[str, ...]:
@@ -106,7 +111,22 @@ def _again(run: Path) -> tuple[str, ...]:
 
 
 def _fit(file: str) -> tuple[str, ...]:
-    return ("lut", "fit", "pixel4-cpu", file, "--out", "{}/fitted.json", "--json")
+    return ("lut", "fit", "pixel1-cpu", file, "--out", "{}/fitted.json", "--json")
+
+
+def _measured() -> dict[str, float]:
+    """Made-up latencies of blocks, in ms, by nn-Meter's names."""
+    keys = [f"firstconv_{size}_3_{width}_2_3" for size in (128, 224) for width in (16, 24, 32)]
+    for size, width, kernel, ending in itertools.product(
+        (56, 14), (16, 48), (3, 5), ("se", "nose")
+    ):
+        keys += [
+            f"conv_{size}_{width}_{2 * width // stride}_{4}_{stride}_hard_swish_{kernel}_{ending}"
+            for stride in (1, 2)
+        ]
+    keys += [f"transds_{size}_16_{width}_2_4" for size in (16, 32) for width in (48, 64)]
+    macs = {key: sum(operation.macs for operation in block_operations(key)) for key in keys}
+    return {key: 0.05 + count / 2e7 for key, count in macs.items()}
 
 
 def _unfinished(study: Path, result: Path) -> None:
@@ -144,12 +164,4 @@ variations:
   random: {set: [search.optimizer=random]}
   scaled: {of: guided, baseline: scaled}
   member: {of: guided, within: 0.6}
-"""
-
-_MEASURED = """network,width,resolution,latency_ms
-mobilenet_v1,1.0,224,31.2
-mobilenet_v1,0.5,224,9.8
-mobilenet_v2,1.0,224,21.9
-mobilenet_v2,0.75,224,16.1
-mobilenet_v3_small,1.0,224,7.4
 """

@@ -20,6 +20,7 @@ from typing import Any
 from nas.benchmarks.mutations.material import Target, prepare
 from nas.benchmarks.mutations.mutate import blob, database, rows, text
 from nas.progress import SILENT, Reporter
+from search_spaces import UserError
 
 OUTCOMES = ("accepted", "refused", "traceback", "hang", "long")
 """``long``: refused in more than one line, or with another status than 2."""
@@ -59,6 +60,8 @@ def run(
         targets = [t for t in prepare(folder, _call) if only in ("", t.kind)]
         kept = Path(temporary) / "kept"
         shutil.copytree(folder, kept)
+        for target in targets:
+            _accepted(target, folder, kept)
         weights = [t.share for t in targets]
         with reporter.work("mutated files", inputs) as bar:
             for _ in range(inputs):
@@ -85,10 +88,17 @@ def run(
     }
 
 
+def _accepted(target: Target, folder: Path, kept: Path) -> None:
+    """A sound file passes: a command that reads another file would refuse every change."""
+    outcome, said = _outcome(target, folder, kept, seconds=300)
+    if outcome != "accepted":
+        raise UserError(f"mutations: a sound {target.kind} is refused: {said[-500:]}")
+
+
 def _try(
     target: Target, folder: Path, kept: Path, generator: random.Random, seconds: int
 ) -> tuple[str, str]:
-    """One mutated file through its command; everything is as before afterwards."""
+    """One mutated file through its command."""
     path = target.file
     source = path.read_bytes()
     if generator.random() < 0.03:  # another file in its place
@@ -102,6 +112,11 @@ def _try(
     else:
         mutated = blob(source, generator)
     path.write_bytes(mutated)
+    return _outcome(target, folder, kept, seconds)
+
+
+def _outcome(target: Target, folder: Path, kept: Path, seconds: int) -> tuple[str, str]:
+    """What a command makes of its file as it lies there; everything is as before afterwards."""
     words = [word.replace("{}", str(folder)) for word in target.command]
     said = io.StringIO()
     # what a command may write next to the file

@@ -249,3 +249,13 @@ def test_classic_netadapt_starts_from_a_trained_network(capfd):
     found = call(capfd, *arguments, f"--supernet={trained / 'largest'}")
     costs = [member["metrics"]["macs"] for member in found["family"]]
     assert len(costs) == 3 and costs[-1] <= 0.85 * costs[0]
+
+
+def test_what_a_search_cannot_take_is_refused_before_the_super_network_is_trained(tmp_path, capfd):
+    for setting, said in (
+        ("search.optimizers.guided={iteration: 3}", "did you mean 'iterations'"),
+        ("search.optimizer=gided", "did you mean 'guided'"),
+    ):
+        words = ("train-supernet", "digits_quickstart", f"--set={setting}", f"--out={tmp_path}")
+        assert said in refused(capfd, *words)
+    assert not list(tmp_path.iterdir())
