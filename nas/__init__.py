@@ -35,8 +35,8 @@ _WHERE = {
     "make_smaller": "nas.steps.smaller:make_smaller",
     "open_device": "lut:open_cost_model",
     "open_space": "nas.recipe.spaces:open_space",
-    "run_experiment": "nas.steps:run",
-    "run_search": "nas.steps:search",
+    "run_experiment": "nas.steps.run:run",
+    "run_search": "nas.steps.search:search",
     "train_network": "nas.steps:train_network",
     "train_supernet": "nas.steps:train_supernet",
 }

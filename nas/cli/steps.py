@@ -149,7 +149,7 @@ def search(
             network=network,
             limits=limit_options(keep, multiple, minimum),
         )
-        from nas.steps import search as step
+        from nas.steps.search import search as step
 
         result = step(
             recipe,
@@ -283,7 +283,7 @@ def run(
     with output(json) as printer:
         limits = limit_options(keep, multiple, minimum)
         recipe = experiment_from(experiment, overrides, data=data, seed=seed, limits=limits)
-        from nas.steps import run as steps
+        from nas.steps.run import run as steps
 
         result = steps(recipe, out or default_out(recipe.name), resume=resume, reporter=printer)
         printer.result(result.to_dict(), lambda: _run(result))

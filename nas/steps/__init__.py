@@ -7,8 +7,7 @@ checkpoints) and returns the record that its ``result.json`` holds (`nas.runs.re
 from nas.steps.baseline import choose_baseline, train_baseline, train_chosen
 from nas.steps.evaluation import evaluate_network
 from nas.steps.network import Purpose, train_network
-from nas.steps.run import run
-from nas.steps.search import join, search
+from nas.steps.search import join
 from nas.steps.supernet import train_supernet
 
 __all__ = [
@@ -16,8 +15,6 @@ __all__ = [
     "choose_baseline",
     "evaluate_network",
     "join",
-    "run",
-    "search",
     "train_baseline",
     "train_chosen",
     "train_network",

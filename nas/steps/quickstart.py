@@ -28,18 +28,13 @@ from nas.runs.results import (
     load_result,
 )
 from nas.runs.weights import load_network
-from nas.steps import (
-    choose_baseline,
-    search,
-    train_chosen,
-    train_network,
-    train_supernet,
-)
+from nas.steps import choose_baseline, train_chosen, train_network, train_supernet
 from nas.steps.common import encoder_seconds
 from nas.steps.deploy import metadata_of
 from nas.steps.headstart import head_start
 from nas.steps.matching import without_bypass
 from nas.steps.network import Purpose
+from nas.steps.search import search
 from nas.steps.tables import measured_table
 from search_spaces import SearchSpace, space_of, unknown
 

@@ -149,7 +149,7 @@ def test_a_search_prices_networks_at_the_resolution_they_are_for():
 
 
 def test_a_databases_password_is_not_stored(tmp_path):
-    from nas.steps import search
+    from nas.steps.search import search
 
     url = "postgresql+psycopg://nas:very@secret@db:5432/nas"
     experiment = load_experiment("digits_quickstart", [f"search.storage={url}"])

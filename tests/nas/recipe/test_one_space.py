@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nas.recipe.loading import load_experiment, with_overrides
-from nas.steps import search, train_supernet
+from nas.steps import train_supernet
+from nas.steps.search import search
 from search_spaces.builder import GraphBuilder
 
 TINY = [

@@ -11,9 +11,9 @@ import pytest
 from nas.recipe.loading import load_experiment
 from nas.recipe.strategies import open_strategy
 from nas.recipe.tasks import open_task
-from nas.steps import search, train_supernet
+from nas.steps import train_supernet
 from nas.steps.problem import problem_of
-from nas.steps.search import check_evaluator, optimizer_for
+from nas.steps.search import check_evaluator, optimizer_for, search
 from search_spaces import UserError
 
 MINE = """

@@ -15,7 +15,8 @@ from nas.cli import main
 from nas.recipe.loading import load_experiment
 from nas.report import write_report
 from nas.runs.weights import load_network, load_supernet, start_encoder
-from nas.steps import run, train_supernet
+from nas.steps import train_supernet
+from nas.steps.run import run
 from nas.tasks.depth import nyu_depth, rooms
 from search_spaces import UserError, space
 from supernet import CompactNetwork, Supernet
