@@ -22,7 +22,7 @@ LEARNING = 8
 """Networks that have to be scored before the model is asked."""
 
 PROPOSALS = 512
-DESCRIBED = 64
+DESCRIBED = 128
 """Proposals of an iteration where pricing one is cheap, and where it is not."""
 
 NEAR = 0.08
