@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from lut import open_cost_model
 from nas.benchmarks import once_for_all
 from nas.metrics import macs, priced
-from nas.optimizers import Problem, Result
+from nas.optimizers import Member, Problem, Result
 from nas.own_code import load_function
 from nas.recipe.optimizers import open_optimizer
 from nas.recipe.spaces import open_space
@@ -23,6 +23,7 @@ from search_spaces import SearchSpace, UserError
 from search_spaces.batch import Matrix, Vector
 
 Scores = Callable[[Matrix], Vector]
+"""Networks as rows to what a search is told and what its find is judged by; shape (rows, 2)."""
 
 COMPARED = (100, 200, 500, 1000, 2000, 5000)
 """Evaluations at which searches are compared."""
@@ -43,6 +44,8 @@ class _Search:
 
     curve: list[float] = field(default_factory=list)
     asking: float = 0.0
+    area: float | None = None
+    """The mean score of the family over costs, from the budget to the largest network's."""
 
     @property
     def reached(self) -> bool:
@@ -64,12 +67,15 @@ def run(
     evaluations: int = 500,
     samples: int = 16,
     noise: float = 0.0,
+    reference: int = 0,
     picture: str = "",
 ) -> dict[str, Any]:
     """The best score that each search finds within a budget after equal evaluations.
 
     Args:
-        oracle: Once-for-All's predictor (``.npz``), or FILE.py:FUNCTION of an architecture.
+        oracle: Once-for-All's predictor (``.npz``), FILE.py:FUNCTION of an architecture, or a run
+            folder with a trained super-network: one half of its hold-out is searched on, and what
+            was found is judged by the other.
         space: of the function's architectures; ``once_for_all`` is the predictor's.
         device: whose latency is the cost; ``macs`` for multiply-accumulates.
         optimizers: label to settings, of which ``optimizer`` names another one than the label.
@@ -79,6 +85,7 @@ def run(
         samples: networks of an iteration.
         noise: standard deviation of what is added to the scores that a search is told; what it
             found is the oracle's own score of the network that looked best.
+        reference: evaluations of a longer guided search, to which the regret is counted; 0: none.
         picture: where the curves are drawn, an SVG or PNG file.
     """
     if noise < 0:
@@ -91,6 +98,10 @@ def run(
     curves: dict[str, list[list[float]]] = {}
     for share in [0.35, 0.5, 0.7] if budgets is None else budgets:
         found: dict[str, list[_Search]] = {}
+        longest = None
+        if reference:
+            problem = Problem(searched, (cost,), {cost.name: share * largest}, seeds)
+            longest = _search(problem, "guided", {}, scores, reference, 64, 0.0).curve[-1]
         for label, given in kinds.items():
             found[label] = []
             for seed in range(seeds):
@@ -98,7 +109,7 @@ def run(
                 found[label].append(
                     _search(problem, label, given, scores, evaluations, samples, noise)
                 )
-            rows.append(_row(share, label, found, next(iter(kinds)), evaluations))
+            rows.append(_row(share, label, found, next(iter(kinds)), evaluations, longest))
             curves[f"{label}, {share:.0%}"] = [s.curve for s in found[label]]
     if picture:
         _draw(curves, Path(picture))
@@ -114,6 +125,7 @@ def run(
             "evaluations": evaluations,
             "samples": samples,
             "noise": noise,
+            "reference": reference,
             "rows": rows,
         },
     }
@@ -126,15 +138,25 @@ def open_oracle(oracle: str, space: str) -> tuple[SearchSpace, Scores]:
         UserError: no oracle is named, or it cannot be read.
     """
     if oracle.endswith(".npz"):
-        return once_for_all.space(), once_for_all.Accuracy(Path(oracle)).batch
+        accuracy = once_for_all.Accuracy(Path(oracle))
+        return once_for_all.space(), lambda rows: np.repeat(
+            accuracy.batch(rows)[:, None], 2, axis=1
+        )
     if not oracle:
-        raise UserError("--option oracle=…: a predictor's .npz, or FILE.py:FUNCTION, is needed")
+        raise UserError(
+            "--option oracle=…: a predictor's .npz, FILE.py:FUNCTION, or a run folder is needed"
+        )
+    if Path(oracle).is_dir():
+        from nas.benchmarks.half_scores import HalfScores
+
+        halves = HalfScores(Path(oracle))
+        return halves.space, halves.both
     searched, score = open_space(space, {}), load_function(oracle)
     names = list(searched.choices)
 
     def scores(rows: Matrix) -> Vector:
         values = [dict(zip(names, row.tolist(), strict=True)) for row in rows]
-        return np.array([float(score(v)) for v in values])
+        return np.repeat(np.array([[float(score(v))] for v in values]), 2, axis=1)
 
     return searched, scores
 
@@ -155,6 +177,7 @@ def _search(
     settings = {"samples": samples, "iterations": max(1, (evaluations - 1) // samples), **given}
     name = settings.pop("optimizer", label)
     search, best, looked = _Search(), -math.inf, -math.inf
+    true: dict[bytes, float] = {}
     source = np.random.default_rng([problem.seed, 77])
     optimizer = open_optimizer(name, problem, settings)
     while len(search.curve) < evaluations:
@@ -164,28 +187,53 @@ def _search(
         if not candidates:
             break
         rows = problem.rows([c.architecture for c in candidates])
-        values = scores(rows)
-        told = values + noise * source.standard_normal(len(values))
+        seen, values = scores(rows).T
+        for row, value in zip(rows, values.tolist(), strict=True):
+            true[row.tobytes()] = value
+        told = seen + noise * source.standard_normal(len(values))
         within = np.all(problem.costs(rows) <= problem.limits(), axis=1)
-        for value, seen, fits in zip(values.tolist(), told.tolist(), within.tolist(), strict=True):
-            if fits and seen > looked:
-                best, looked = value, seen
+        for value, looks, fits in zip(values.tolist(), told.tolist(), within.tolist(), strict=True):
+            if fits and looks > looked:
+                best, looked = value, looks
             search.curve.append(best)
         started = time.perf_counter()
         optimizer.tell([Result(c, float(v)) for c, v in zip(candidates, told, strict=True)])
         search.asking += time.perf_counter() - started
     search.curve = search.curve[:evaluations]
+    search.area = _area(problem, optimizer.family, true)
     return search
 
 
+def _area(problem: Problem, family: Sequence[Member], true: Mapping[bytes, float]) -> float | None:
+    """The mean, over costs from the budget to the largest network's, of the true score of the
+    member that looks best at that cost or below; None where none keeps the budget.
+    """
+    name = problem.metrics[0].name
+    budget, top = problem.budgets[name], family[0].metrics[name]
+    scores = []
+    for cost in np.linspace(budget, top, 200):
+        below = [member for member in family if member.metrics[name] <= cost]
+        if not below:
+            return None
+        looks = max(below, key=lambda member: member.score)
+        scores.append(true[problem.rows([looks.architecture]).tobytes()])
+    return float(np.mean(scores))
+
+
 def _row(
-    share: float, label: str, found: Mapping[str, list[_Search]], first: str, evaluations: int
+    share: float,
+    label: str,
+    found: Mapping[str, list[_Search]],
+    first: str,
+    evaluations: int,
+    longest: float | None,
 ) -> dict[str, Any]:
     searches = found[label]
     reached = [s for s in searches if s.reached]
     ends = np.array([s.curve[-1] for s in reached])
     pairs = zip(searches, found[first], strict=True)
     apart = np.array([a.curve[-1] - b.curve[-1] for a, b in pairs if a.reached and b.reached])
+    areas = [s.area for s in searches]
     points = [n for n in COMPARED if n < evaluations]
     return {
         "budget": share,
@@ -196,6 +244,8 @@ def _row(
         "evaluations": int(np.mean([len(s.curve) for s in searches])),
         f"minus_{first}": float(apart.mean()) if len(apart) else None,
         "interval": half_interval(apart.tolist()),
+        "area": None if None in areas else float(np.mean([a for a in areas if a is not None])),
+        "regret": float(longest - ends.mean()) if longest is not None and len(ends) else None,
         "curve": {str(n): _mean([s.at(n) for s in searches]) for n in points},
         "seconds_per_evaluation": float(np.mean([s.asking / len(s.curve) for s in searches])),
     }
