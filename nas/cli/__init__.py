@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from nas.neighbours import stranger
+
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,16 +25,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hidden = stranger()
     if hidden is not None:
         return _refuse(hidden)
+    with _interrupts() as interrupted:
+        try:
+            status = _told(list(sys.argv[1:] if arguments is None else arguments), interrupted)
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        if status == INTERRUPTED and interrupted:
+            _tell_interrupted()
+        return status
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The signals of Ctrl-C so far: libraries that are interrupted while they are imported or
+    read raise whatever they like, and typer tells nothing."""
+    found: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield found
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        found.append(signum)
+        raise KeyboardInterrupt
+
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is signal.SIG_IGN:  # as the parent wants it
+        yield found
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield found
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _told(arguments: list[str], interrupted: Sequence[int]) -> int:
+    """Run a command; what goes wrong is told in a line."""
     from nas.progress import speaks
     from search_spaces import UserError
 
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        return _run(arguments)
     except UserError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        print("nas: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 141
@@ -41,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         return _refuse(f"{error.filename}: {error.strerror}")
     except Exception as error:
+        if interrupted:
+            return INTERRUPTED
         kind = type(error).__name__
         if kind == "Stopped":
             if speaks():
@@ -63,13 +105,21 @@ def _run(arguments: list[str]) -> int:
     try:
         status = typer.main.get_command(app).main(arguments, prog_name="nas", standalone_mode=False)
     except typer.Abort:
-        return 130
+        return INTERRUPTED
     except Exception as error:
         # typer carries its own copy of click, whose exceptions have no public name
         if any(c.__name__ == "ClickException" for c in type(error).__mro__):
             return _refuse(error.format_message())  # type: ignore[attr-defined]
         raise
     return status if isinstance(status, int) else 0
+
+
+def _tell_interrupted() -> None:
+    from nas.progress import speaks
+
+    if speaks():
+        words = "nas: interrupted; what was written is whole, and the same command goes on"
+        print(f"{words}, a step of a run with --resume", file=sys.stderr)
 
 
 def _refuse(message: str) -> int:

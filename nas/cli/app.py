@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from nas.cli import benchmark, compare, describe, export, lut, measure, quickstart, report, steps
+from nas.cli import (
+    benchmark,
+    clean,
+    compare,
+    describe,
+    export,
+    lut,
+    measure,
+    quickstart,
+    report,
+    steps,
+)
+from nas.cli.examples import epilog
 
 app = typer.Typer(
     name="nas",
     help="Find fast networks for a device: NetAdaptV2 and classic NetAdapt.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -35,17 +47,31 @@ def _nas(
     pass
 
 
-app.command("quickstart")(quickstart.quickstart)
-app.command("train-supernet")(steps.train_supernet)
-app.command("search")(steps.search)
-app.command("train")(steps.train)
-app.command("run")(steps.run)
-app.command("compare")(compare.compare)
-app.command("evaluate")(steps.evaluate)
-app.command("describe")(describe.describe)
-app.command("export")(export.export)
-app.command("report")(report.report)
-lut.app.command("build")(measure.build)
-lut.app.command("validate")(measure.validate)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "quickstart": quickstart.quickstart,
+    "train-supernet": steps.train_supernet,
+    "search": steps.search,
+    "train": steps.train,
+    "run": steps.run,
+    "compare": compare.compare,
+    "evaluate": steps.evaluate,
+    "describe": describe.describe,
+    "export": export.export,
+    "report": report.report,
+    "benchmark": benchmark.benchmark,
+    "clean": clean.clean,
+}
+LUT_COMMANDS: dict[str, Callable[..., None]] = {
+    "build": measure.build,
+    "validate": measure.validate,
+    "query": lut.query,
+    "fit": lut.fit,
+    "import": lut.import_,
+    "devices": lut.devices,
+}
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, epilog=epilog(_name))(_command)
+for _name, _command in LUT_COMMANDS.items():
+    lut.app.command(_name, epilog=epilog(f"lut {_name}"))(_command)
 app.add_typer(lut.app, name="lut")
-app.command("benchmark")(benchmark.benchmark)

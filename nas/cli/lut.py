@@ -19,7 +19,6 @@ app = typer.Typer(
 )
 
 
-@app.command()
 def query(
     network: Annotated[
         str,
@@ -84,7 +83,6 @@ def _query(data: dict[str, Any]) -> Group:
     return Group(table, summary)
 
 
-@app.command()
 def fit(
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="See nas lut devices.")],
     measurements: Annotated[
@@ -126,7 +124,6 @@ def _fitted(data: dict[str, Any]) -> Group:
     return Group(table, facts(data["device"], {"file": data["file"]}))
 
 
-@app.command("import")
 def import_(
     format: Annotated[
         str, typer.Argument(metavar="FORMAT", help="netadapt, nn-meter or once-for-all.")
@@ -163,7 +160,6 @@ def import_(
         printer.result(data, lambda: facts("imported", data))
 
 
-@app.command()
 def devices(json: Json = False) -> None:
     """The devices whose latency is known, fitted or measured, and how far it is trusted."""
     with output(json) as printer:

@@ -9,11 +9,16 @@ import typer
 
 from lut.cost import Precision
 from nas.recipe.experiment import Experiment
-from nas.recipe.loading import load_experiment, parse_experiment
+from nas.recipe.loading import load_experiment, parse_experiment, recipes
 from search_spaces import UserError
 
 ExperimentArgument = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="A recipe's YAML file, or its name.")
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="A recipe's YAML file, or its name.",
+        autocompletion=lambda incomplete: [n for n in recipes() if n.startswith(incomplete)],
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -23,6 +28,9 @@ Data = Annotated[Path | None, typer.Option("--data", help="Where the data is (ta
 Seed = Annotated[int | None, typer.Option("--seed", help="Overrides the recipe's seed.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<experiment>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted step.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would run and its size, and run nothing.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Device = Annotated[
     str | None,

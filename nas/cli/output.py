@@ -162,3 +162,11 @@ def count(value: float) -> str:
 def score_text(score: Score) -> str:
     """A score, for people."""
     return f"{score.value:.4g} {score.unit} {score.name} ({score.split})"
+
+
+def file_size(size: float) -> str:
+    """Bytes, for people: 12.4 MB."""
+    for unit, bytes_of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= bytes_of:
+            return f"{size / bytes_of:.1f} {unit}"
+    return f"{size:.0f} B"

@@ -8,7 +8,7 @@ import typer
 from rich.console import Group
 from rich.table import Table
 
-from nas.cli.options import Json, Out, Overrides, Seed
+from nas.cli.options import DryRun, Json, Out, Overrides, Seed
 from nas.cli.output import count, output
 from nas.progress import duration
 from nas.runs.folder import RunFolder, default_out
@@ -22,10 +22,22 @@ def quickstart(
     overrides: Overrides = None,
     seed: Seed = None,
     out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", hidden=True)] = True,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """All three steps on real images and this machine's own latency, in minutes."""
+    """All three steps on real images and this machine's own latency, in minutes.
+
+    Started again it goes on where it was stopped.
+    """
     with output(json) as printer:
+        if dry_run:
+            from nas.cli.steps import show_plan
+            from nas.steps.quickstart import LABELS, recipe_of
+
+            recipe = recipe_of(task, overrides or [], seed)
+            show_plan(printer, recipe, out, trainings=list(LABELS), resume=resume)
+            return
         from nas.steps.quickstart import quickstart as run
 
         result = run(task=task, overrides=overrides or [], seed=seed, out=out, reporter=printer)

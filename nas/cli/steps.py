@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from nas.cli.options import (
     NULL,
     Data,
     Device,
+    DryRun,
     ExperimentArgument,
     Json,
     Keep,
@@ -26,13 +27,11 @@ from nas.cli.options import (
     experiment_from,
     limit_options,
 )
-from nas.cli.output import count, facts, output, score_text
-from nas.progress import duration
+from nas.cli.output import Output, facts, output, score_text
+from nas.cli.tables import family_table, plan_table, run_table, supernet_table, training_table
+from nas.recipe.experiment import Experiment
 from nas.runs.folder import SEARCH, TRAINING, RunFolder, default_out
 from search_spaces import UserError
-
-if TYPE_CHECKING:
-    from nas.runs.results import RunResult, SearchResult, SupernetResult, Trained, TrainResult
 
 SupernetPath = Annotated[
     Path | None,
@@ -53,16 +52,20 @@ def train_supernet(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Step 1: train the super-network."""
     with output(json) as printer:
         limits = limit_options(keep, multiple, minimum)
         recipe = experiment_from(experiment, overrides, data=data, seed=seed, limits=limits)
+        if dry_run:
+            show_plan(printer, recipe, out, ["supernet"], resume=resume)
+            return
         from nas.steps import train_supernet as step
 
         result = step(recipe, out or default_out(recipe.name), resume=resume, reporter=printer)
-        printer.result(result.to_dict(), lambda: _supernet(result))
+        printer.result(result.to_dict(), lambda: supernet_table(result))
 
 
 def search(
@@ -125,6 +128,7 @@ def search(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Step 2: search for the best network within budgets."""
@@ -149,6 +153,9 @@ def search(
             network=network,
             limits=limit_options(keep, multiple, minimum),
         )
+        if dry_run:
+            show_plan(printer, recipe, out, ["search"], search=name or SEARCH, resume=resume)
+            return
         from nas.steps.search import search as step
 
         result = step(
@@ -215,6 +222,7 @@ def train(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Step 3: train one network until convergence and score it on the test split."""
@@ -224,7 +232,7 @@ def train(
         from nas.runs.networks import load_chosen
 
         path = architecture or _only_search(folder)
-        if baseline is not None:
+        if baseline is not None and not dry_run:
             from nas.steps import train_baseline
 
             result = train_baseline(
@@ -238,9 +246,21 @@ def train(
                 resume=resume,
                 reporter=printer,
             )
-            printer.result(result.to_dict(), lambda: _trained(result))
+            printer.result(result.to_dict(), lambda: training_table(result))
             return
         found, role = load_chosen(path, member=member)
+        if dry_run:
+            called = name or TRAINING
+            show_plan(
+                printer,
+                recipe,
+                out,
+                ["train"],
+                trainings=[called],
+                architecture=found,
+                resume=resume,
+            )
+            return
         from nas.steps import Purpose, train_network
         from nas.steps.start import member_weights
 
@@ -254,7 +274,7 @@ def train(
             resume=resume,
             reporter=printer,
         )
-        printer.result(result.to_dict(), lambda: _trained(result))
+        printer.result(result.to_dict(), lambda: training_table(result))
 
 
 def _only_search(folder: Path) -> Path:
@@ -277,16 +297,20 @@ def run(
     seed: Seed = None,
     out: Out = None,
     resume: Resume = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """The three steps in turn."""
     with output(json) as printer:
         limits = limit_options(keep, multiple, minimum)
         recipe = experiment_from(experiment, overrides, data=data, seed=seed, limits=limits)
+        if dry_run:
+            show_plan(printer, recipe, out, resume=resume)
+            return
         from nas.steps.run import run as steps
 
         result = steps(recipe, out or default_out(recipe.name), resume=resume, reporter=printer)
-        printer.result(result.to_dict(), lambda: _run(result))
+        printer.result(result.to_dict(), lambda: run_table(result))
 
 
 def evaluate(
@@ -342,52 +366,12 @@ def evaluate(
         printer.result(result.to_dict(), lambda: facts(str(network), rows))
 
 
-# tables for people ------------------------------------------------------------------------------
+def show_plan(
+    printer: Output, recipe: Experiment, out: Path | None, *steps: Sequence[str], **further: Any
+) -> None:
+    """Print what a command would run; arguments as `nas.steps.preview.preview`."""
+    from nas.steps.preview import preview
 
-
-def _supernet(result: SupernetResult) -> Table:
-    scores = {
-        f"{name} (hold-out)": "–" if score is None else f"{score:.4g}"
-        for name, score in result.scores.items()
-    }
-    return facts(
-        f"super-network of {result.space}",
-        {**scores, "time": duration(result.seconds), **_speed(result)},
-    )
-
-
-def _speed(result: Trained) -> dict[str, str]:
-    speed = result.images_per_second
-    return {"speed": f"{speed:.0f} images/s"} if speed else {}
-
-
-def _trained(result: TrainResult) -> Table:
-    return facts(
-        f"network {result.name}",
-        {
-            "score": score_text(result.score),
-            "MACs": count(result.macs or 0),
-            "parameters": count(result.params or 0),
-            "time": duration(result.seconds),
-            **_speed(result),
-        },
-    )
-
-
-def family_table(result: SearchResult) -> Table:
-    """The winners of a search's iterations."""
-    table = Table(title=f"search {result.name}", title_justify="left")
-    table.add_column("iteration", justify="right")
-    table.add_column("score", justify="right")
-    for name in result.metrics:
-        table.add_column(name, justify="right")
-    for member in result.family:
-        costs = [member.metrics[name] for name in result.metrics]
-        cells = [count(c) if c >= 1000 else f"{c:.4g}" for c in costs]
-        table.add_row(str(member.iteration), f"{member.score.value:.4g}", *cells)
-    return table
-
-
-def _run(result: RunResult) -> Table:
-    rows = {f"{step} time": duration(s) for step, s in result.seconds.items()}
-    return facts(result.experiment, {"score": score_text(result.score), **rows})
+    found = preview(recipe, out or default_out(recipe.name), *steps, **further)
+    data = {"schema": 1, "experiment": recipe.name, "steps": [step.to_dict() for step in found]}
+    printer.result(data, lambda: plan_table(data))

@@ -109,6 +109,15 @@ class StepFolder:
         own = {self.config.name, self.architecture.name}
         return any(p.name not in own and not p.name.startswith("events.") for p in self.files())
 
+    @property
+    def spent(self) -> tuple[Path, ...]:
+        """What nothing reads again once the step is finished: its checkpoints, and candidates
+        that were not chosen; nothing before."""
+        if not self.result.exists():
+            return ()
+        found = (self.last.parent, self.path / "candidates")
+        return tuple(path for path in found if path.is_dir() and not path.is_symlink())
+
     def files(self) -> list[Path]:
         """Everything in it; nothing where it is missing."""
         return sorted(self.path.iterdir()) if self.path.is_dir() else []
@@ -195,6 +204,16 @@ def claim(
         UserError: the folder holds another experiment, or work that ``resume`` would keep.
             Nothing was changed.
     """
+    finished = check_claim(folder, experiment, sections, resume=resume)
+    if not finished:
+        write_text(folder.config, to_yaml(experiment.shareable()))
+    return finished
+
+
+def check_claim(
+    folder: StepFolder, experiment: Experiment, sections: Sequence[str], *, resume: bool
+) -> bool:
+    """As `claim`, and nothing is written."""
     finished = folder.result.exists()
     if folder.config.exists() and folder.holds_work:
         _refuse_other(folder.config, experiment, (*SHARED, *sections))
@@ -210,8 +229,6 @@ def claim(
             )
     elif not folder.config.exists() and folder.files():
         raise UserError(f"{folder.path}: is not empty and no run of ours; choose another --out")
-    if not finished:
-        write_text(folder.config, to_yaml(experiment.shareable()))
     return finished
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -32,12 +33,26 @@ def head_start(task: Callable[..., object], *arguments: Any) -> Iterator[Callabl
     process = multiprocessing.get_context("spawn").Process(
         target=_quietly, args=(task, arguments), daemon=True
     )
-    process.start()
+    with _deaf_to_ctrl_c():
+        process.start()
     try:
         yield process.join
     finally:
         process.terminate()
         process.join()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C, which a terminal sends to all; this one ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def cores() -> int:

@@ -75,12 +75,7 @@ def quickstart(
     Raises:
         UserError: unknown task or key, or a run folder that holds something else.
     """
-    known = [name.removesuffix(SUFFIX) for name in recipes() if name.endswith(SUFFIX)]
-    if task not in known:
-        raise unknown("quickstart task", task, known)
-    experiment = load_experiment(task + SUFFIX, overrides)
-    if seed is not None:
-        experiment = with_overrides(experiment, [f"seed={seed}"])
+    experiment = recipe_of(task, overrides, seed)
     folder = RunFolder(out or default_out(experiment.name))
     table, table_seconds = latency_table(experiment.search_space(), reporter)
     first, second, trained = _trained(experiment, folder, reporter)
@@ -108,6 +103,15 @@ def quickstart(
     result.write(folder.result)
     write_report([folder.path], folder.report)
     return result
+
+
+def recipe_of(task: str, overrides: Sequence[str], seed: int | None) -> Experiment:
+    """The recipe of a quickstart; arguments and errors as `quickstart`'s."""
+    known = [name.removesuffix(SUFFIX) for name in recipes() if name.endswith(SUFFIX)]
+    if task not in known:
+        raise unknown("quickstart task", task, known)
+    experiment = load_experiment(task + SUFFIX, overrides)
+    return experiment if seed is None else with_overrides(experiment, [f"seed={seed}"])
 
 
 def _trained(

@@ -85,7 +85,7 @@ class Trainer:
         self.ranks = ranks
         self.reporter = reporter if ranks.first else SILENT
         self.state = State()
-        self.steps = _steps(task, settings, ranks)
+        self.steps = steps_of_epoch(task, settings, ranks)
         self.updater = Updater(
             module.to(self.device).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
             task,
@@ -149,7 +149,7 @@ class Trainer:
         return nullcontext()
 
 
-def _steps(task: Task, settings: Training, ranks: Ranks) -> int:
+def steps_of_epoch(task: Task, settings: Training, ranks: Ranks) -> int:
     """Steps of an epoch.
 
     Raises:
