@@ -34,6 +34,7 @@ class Family:
     stride: Size = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: str = "dense"
+    dilation: Size = (1, 1)
     activation: str = "fused"
     mode: str = ""
 
@@ -46,6 +47,8 @@ class Family:
             text += f", kernel {self.kernel[0]}x{self.kernel[1]}"
         if self.stride != (1, 1):
             text += f", stride {self.stride[0]}"
+        if self.dilation != (1, 1):
+            text += f", dilation {self.dilation[0]}"
         if self.activation != "fused":
             text += f", {self.activation}"
         return text + (f", {self.mode}" if self.mode else "")
@@ -64,7 +67,7 @@ class Family:
         """
         try:
             known = dict(data)
-            for name in ("kernel", "stride", "padding"):
+            for name in ("kernel", "stride", "padding", "dilation"):
                 if name in known:
                     known[name] = tuple(int(v) for v in known[name])
             known["sizes"] = tuple((int(h), int(w)) for h, w in known["sizes"])
@@ -110,6 +113,7 @@ def signature(operation: Operation) -> tuple[Family, Widths]:
         stride=operation.stride,
         padding=operation.padding,
         groups=groups,
+        dilation=operation.dilation,
         activation=activation,
         mode=operation.mode,
     )
@@ -143,6 +147,7 @@ def operation_of(family: Family, widths: Widths) -> Operation:
         kernel=family.kernel,
         stride=family.stride,
         padding=family.padding,
+        dilation=family.dilation,
         groups=groups if groups is not None else int(family.groups),
         activation="none" if family.activation == "fused" else family.activation,  # type: ignore[arg-type]
         start=start,

@@ -121,6 +121,7 @@ class Conv(Node):
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     group_width: int = 0
+    dilation: tuple[int, int] = (1, 1)
     activation: Activation = "none"
     norm: bool = True
     norm_eps: float = 1e-5
@@ -139,8 +140,8 @@ class Conv(Node):
 
     def padding_for(self, kernel: tuple[int, int]) -> tuple[int, int, int, int]:
         """The padding that keeps a smaller, centred kernel on the same positions."""
-        rows = (self.kernel[0] - kernel[0]) // 2
-        columns = (self.kernel[1] - kernel[1]) // 2
+        rows = (self.kernel[0] - kernel[0]) // 2 * self.dilation[0]
+        columns = (self.kernel[1] - kernel[1]) // 2 * self.dilation[1]
         top, bottom, left, right = self.padding
         return (top - rows, bottom - rows, left - columns, right - columns)
 
@@ -150,8 +151,9 @@ class Conv(Node):
         x = _present(inputs)
         kernel = self.kernel_of(values)
         padding = self.padding_for(kernel)
-        height = conv_size(x.shape[1], kernel[0], self.stride[0], padding[0] + padding[1])
-        width = conv_size(x.shape[2], kernel[1], self.stride[1], padding[2] + padding[3])
+        rows, columns = ((k - 1) * d + 1 for k, d in zip(kernel, self.dilation, strict=True))
+        height = conv_size(x.shape[1], rows, self.stride[0], padding[0] + padding[1])
+        width = conv_size(x.shape[2], columns, self.stride[1], padding[2] + padding[3])
         depthwise = self.group_width == 1
         if self.group_width > 1:
             self._check_groups(x, self.filters.of(values))
@@ -165,6 +167,7 @@ class Conv(Node):
             kernel=kernel,
             stride=self.stride,
             padding=padding,
+            dilation=self.dilation,
             groups=x.channels // self.group_width if self.group_width else 1,
             activation=self.activation,
             norm=self.norm,

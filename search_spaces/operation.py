@@ -29,6 +29,7 @@ OperationType = Literal[
     "concat",
     "resize",
     "flatten",
+    "layer_norm",
 ]
 
 Activation = Literal[
@@ -63,6 +64,7 @@ class Operation:
     norm: bool = False
     norm_eps: float = 1e-5
     bias: bool = False
+    dilation: tuple[int, int] = (1, 1)
     start: int = 0
     """slice: the first channel taken."""
     mode: str = ""
@@ -74,6 +76,12 @@ class Operation:
     def depthwise(self) -> bool:
         """True for a convolution with one input channel per filter and more than one group."""
         return self.type == "conv" and self.groups == self.input_shapes[0][0] > 1
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width that a window spans: the kernel with its dilation."""
+        rows, columns = self.kernel
+        return ((rows - 1) * self.dilation[0] + 1, (columns - 1) * self.dilation[1] + 1)
 
     @property
     def macs(self) -> int:

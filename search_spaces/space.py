@@ -272,9 +272,17 @@ def _brief(values: tuple[int, ...]) -> str:
     return ", ".join(str(v) for v in shown)
 
 
+LATER = frozenset({"dilation"})
+"""Fields that nodes gained: at their default they are left out, so that fingerprints stay."""
+
+
 def _fields(node: Any) -> dict[str, Any]:
     # a shallow `asdict`, which copies nothing: a scaled space is hashed hundreds of times
-    return {field.name: getattr(node, field.name) for field in fields(node)}
+    return {
+        field.name: getattr(node, field.name)
+        for field in fields(node)
+        if field.name not in LATER or getattr(node, field.name) != field.default
+    }
 
 
 def _non_default(node: Node) -> dict[str, Any]:

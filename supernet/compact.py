@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from search_spaces import Network, Operation
 from supernet import functional
 from supernet.activations import ACTIVATIONS
 from supernet.initialisation import Conv2d, Linear, initialise
+from supernet.norms import LayerNormLayer
 
 
 def layer_key(name: str) -> str:
@@ -32,6 +33,7 @@ class ConvLayer(nn.Module):
             operation.kernel,
             operation.stride,
             groups=operation.groups,
+            dilation=operation.dilation,
             bias=operation.bias,
         )
         self.norm = (
@@ -104,10 +106,11 @@ class NormLayer(nn.Module):
         return scale, norm.bias.detach() - norm.running_mean * scale
 
 
-LAYERS: dict[str, type[ConvLayer] | type[LinearLayer] | type[NormLayer]] = {
+LAYERS: dict[str, Callable[[Operation], nn.Module]] = {
     "conv": ConvLayer,
     "linear": LinearLayer,
     "batch_norm": NormLayer,
+    "layer_norm": LayerNormLayer,
 }
 
 

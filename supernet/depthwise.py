@@ -18,6 +18,7 @@ def conv2d(
     stride: tuple[int, int],
     padding: tuple[int, int],
     groups: int,
+    dilation: tuple[int, int] = (1, 1),
 ) -> Tensor:
     """``torch.nn.functional.conv2d``, with another weight gradient where torch's is slow.
 
@@ -33,14 +34,15 @@ def conv2d(
         stride: vertical, horizontal.
         padding: zeros on either side, vertical and horizontal.
         groups: C for a depthwise convolution.
+        dilation: steps between the taps, vertical and horizontal.
 
     Returns:
         (N, filters, H', W').
     """
-    if _slow_in_training(x, weight, stride, padding):
+    if dilation == (1, 1) and _slow_in_training(x, weight, stride, padding):
         out: Tensor = _SmallDepthwise.apply(x, weight, stride, padding)  # type: ignore[no-untyped-call]
         return out if bias is None else out + bias[:, None, None]
-    return F.conv2d(x, weight, bias, stride, padding, groups=groups)
+    return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
 
 def _slow_in_training(

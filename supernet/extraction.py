@@ -13,6 +13,7 @@ from search_spaces.choices import Values
 from search_spaces.operation import Range
 from supernet.compact import LAYERS, CompactNetwork, layer_key
 from supernet.layers import SuperConv, SuperLinear, SuperNorm, centre
+from supernet.norms import SuperLayerNorm
 from supernet.supernet import Supernet
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -101,6 +102,9 @@ def _slices(source: nn.Module, operation: Operation, inputs: Sequence[Range]) ->
             taken["linear.bias"] = take(source.linear.bias, filters, 0)
     elif isinstance(source, SuperNorm):
         filters = inputs
+    elif isinstance(source, SuperLayerNorm):
+        for name in ("weight", "bias"):
+            taken[f"norm.{name}"] = take(getattr(source.norm, name), inputs, 0)
     if isinstance(source, SuperConv | SuperNorm) and source.norm is not None:
         taken |= {f"norm.{name}": take(getattr(source.norm, name), filters, 0) for name in NORM}
     return taken

@@ -19,7 +19,7 @@ class Conv2d(nn.Conv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padding = self.padding
         assert not isinstance(padding, str)
-        return conv2d(input, weight, bias, self.stride, padding, self.groups)  # type: ignore[arg-type]
+        return conv2d(input, weight, bias, self.stride, padding, self.groups, self.dilation)  # type: ignore[arg-type]
 
 
 class Linear(nn.Linear):

@@ -100,6 +100,7 @@ class SuperConv(nn.Module):
             node.kernel,
             node.stride,
             groups=in_channels // node.group_width if node.group_width else 1,
+            dilation=node.dilation,
             bias=node.bias,
         )
         self.norm = (
@@ -140,7 +141,10 @@ class SuperConv(nn.Module):
             flat = F.linear(x.flatten(1), weight.flatten(1), self.conv.bias)
             return flat[:, :, None, None]
         x, padding = split_padding(x, around)
-        return conv2d(x, weight, self.conv.bias, self.node.stride, padding, self.conv.groups)
+        node = self.node
+        return conv2d(
+            x, weight, self.conv.bias, node.stride, padding, self.conv.groups, node.dilation
+        )
 
 
 class SuperLinear(nn.Module):

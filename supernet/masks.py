@@ -27,6 +27,7 @@ from search_spaces.nodes import (
     Pool,
     Resize,
 )
+from search_spaces.norms import LayerNorm
 from search_spaces.operation import ZERO_PRESERVING
 from search_spaces.space import INPUT
 
@@ -98,6 +99,8 @@ def masked_nodes(space: SearchSpace) -> frozenset[str]:
                 demanded.update(node.inputs)
             elif asked:
                 masked.add(node.name)
+        elif isinstance(node, LayerNorm):
+            pass  # takes its mask itself, whoever reads it
         elif isinstance(node, Multiply):
             if asked:
                 demanded.add(node.inputs[1])
@@ -214,7 +217,8 @@ class Masks:
             return torch.cat(inputs, 1)
         if isinstance(node, Flatten):
             return inputs[0].repeat_interleave(self._plan.channels(name) // inputs[0].shape[1], 1)
-        assert isinstance(node, Conv | Elementwise | Pool | GlobalPool | Resize | Multiply)
+        known = Conv | Elementwise | Pool | GlobalPool | Resize | Multiply | LayerNorm
+        assert isinstance(node, known)
         return inputs[0]
 
 

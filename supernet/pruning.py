@@ -20,6 +20,7 @@ from search_spaces.nodes import Conv, Linear
 from search_spaces.operation import Range
 from supernet import CompactNetwork, ConvLayer
 from supernet.compact import LAYERS, LinearLayer, NormLayer
+from supernet.norms import ChannelNorm, LayerNormLayer
 
 Source = tuple[str, str, int]
 """Where channels come from: choice, rule and multiple of the width that makes them."""
@@ -158,7 +159,7 @@ def reorder(network: CompactNetwork, space: SearchSpace) -> None:
             layer.linear.weight.copy_(layer.linear.weight[out][:, into])
             if layer.linear.bias is not None:
                 layer.linear.bias.copy_(layer.linear.bias[out])
-        elif isinstance(layer, NormLayer):
+        elif isinstance(layer, NormLayer | LayerNormLayer):
             for tensor in _norm_tensors(layer.norm):
                 tensor.copy_(tensor[out])
 
@@ -258,7 +259,9 @@ def shrink(network: CompactNetwork, smaller: Network) -> CompactNetwork:
             target.linear.weight.copy_(source.linear.weight[out][:, into])
             if source.linear.bias is not None:
                 target.linear.bias.copy_(source.linear.bias[out])
-        elif isinstance(source, NormLayer) and isinstance(target, NormLayer):
+        elif (isinstance(source, NormLayer) and isinstance(target, NormLayer)) or (
+            isinstance(source, LayerNormLayer) and isinstance(target, LayerNormLayer)
+        ):
             _copy_norm(source.norm, target.norm, out)
     return copy
 
@@ -273,15 +276,23 @@ def _positions(old: Sequence[Range], new: Sequence[Range]) -> list[int]:
     return [at[channel] for channel in expand(new)]
 
 
-def _norm_tensors(norm: torch.nn.BatchNorm2d | None) -> list[Tensor]:
+def _norm_tensors(norm: torch.nn.BatchNorm2d | ChannelNorm | None) -> list[Tensor]:
     if norm is None:
         return []
+    if isinstance(norm, ChannelNorm):
+        return [norm.weight, norm.bias]
     assert norm.running_mean is not None and norm.running_var is not None
     return [norm.weight, norm.bias, norm.running_mean, norm.running_var]
 
 
-def _copy_norm(source: torch.nn.BatchNorm2d, target: torch.nn.BatchNorm2d, out: list[int]) -> None:
+def _copy_norm(
+    source: torch.nn.BatchNorm2d | ChannelNorm,
+    target: torch.nn.BatchNorm2d | ChannelNorm,
+    out: list[int],
+) -> None:
     for old, new in zip(_norm_tensors(source), _norm_tensors(target), strict=True):
         new.copy_(old[out])
+    if isinstance(source, ChannelNorm) or isinstance(target, ChannelNorm):
+        return
     if source.num_batches_tracked is not None and target.num_batches_tracked is not None:
         target.num_batches_tracked.copy_(source.num_batches_tracked)

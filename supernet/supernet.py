@@ -22,6 +22,7 @@ from search_spaces.nodes import (
     Pool,
     Resize,
 )
+from search_spaces.norms import LayerNorm
 from search_spaces.space import INPUT
 from supernet import functional
 from supernet.activations import ACTIVATIONS
@@ -30,6 +31,7 @@ from supernet.compact import join_outputs, layer_key
 from supernet.initialisation import initialise
 from supernet.layers import Batch, SuperConv, SuperLinear, SuperNorm, apply_mask
 from supernet.masks import MaskPlan
+from supernet.norms import SuperLayerNorm
 
 
 class Supernet(nn.Module):
@@ -59,7 +61,7 @@ class Supernet(nn.Module):
         self._kernel_choices = [c.name for c in space.choices.values() if c.kind == "kernel"]
 
     def _make(self, node: Node) -> nn.Module | None:
-        if not isinstance(node, Conv | Linear | Elementwise):
+        if not isinstance(node, Conv | Linear | Elementwise | LayerNorm):
             return None
         masked = node.name in self.plan.masked
         source = node.inputs[0]
@@ -70,6 +72,8 @@ class Supernet(nn.Module):
             return SuperConv(node, channels, masked)
         if isinstance(node, Linear):
             return SuperLinear(node, channels, masked)
+        if isinstance(node, LayerNorm):
+            return SuperLayerNorm(node, channels)
         return SuperNorm(node, channels, masked) if node.norm else None
 
     def layer(self, name: str) -> nn.Module:
@@ -108,7 +112,7 @@ class Supernet(nn.Module):
 
     def _run(self, node: Node, inputs: list[Tensor], batch: Batch | None) -> Tensor:
         x = inputs[0]
-        if isinstance(node, Conv | Linear) or (isinstance(node, Elementwise) and node.norm):
+        if layer_key(node.name) in self.layers:
             if self.training and self.dropout and node.name == self._last_linear:
                 x = F.dropout(x, self.dropout)
             out: Tensor = self.layer(node.name)(x, batch)

@@ -29,6 +29,10 @@ PASSES = {"hard_swish": 1, "hard_sigmoid": 1, "sigmoid": 2, "silu": 3, "relu": 1
 """Elementwise passes of an activation that stands alone; a sigmoid computes about two."""
 
 
+LAYER_NORM_PASSES = 8
+"""Operators that a layer normalisation becomes; a count, never fitted to a measurement."""
+
+
 @dataclass(frozen=True)
 class Core:
     """What the features need to know of a core, its runtime and their kernels.
@@ -149,6 +153,11 @@ def _elementwise(amounts: Features, operation: Operation, core: Core) -> None:
         _traffic(amounts, shapes, core)  # a multiplication, then an addition
         _traffic(amounts, shapes, core)
         _add(amounts, "norm", 2 * sum(_bytes(shape, core) for shape in shapes) / MEGA)
+    elif kind == "layer_norm":
+        # two reductions, a square, and four passes with a vector or a map of one channel
+        for _ in range(LAYER_NORM_PASSES):
+            _traffic(amounts, shapes, core)
+        _add(amounts, "calls", (LAYER_NORM_PASSES - 1) * 1e-3)
     else:
         if kind == "slice":
             shapes = (operation.output_shape,) * 2

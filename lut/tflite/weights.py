@@ -29,7 +29,7 @@ def weight_shape(operation: Operation) -> tuple[int, ...] | None:
         return (outputs, inputs // operation.groups, *operation.kernel)
     if operation.type == "linear":
         return (outputs, inputs)
-    return (outputs,) if operation.type == "batch_norm" else None
+    return (outputs,) if operation.type in {"batch_norm", "layer_norm"} else None
 
 
 def random_weights(operation: Operation, generator: np.random.Generator) -> OperationWeights | None:

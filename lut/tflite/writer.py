@@ -11,7 +11,7 @@ import numpy as np
 from lut.tflite.lowering import lower
 from lut.tflite.model import ModelBuilder, pack
 from lut.tflite.operators.base import nhwc
-from lut.tflite.weights import OperationWeights, random_weights
+from lut.tflite.weights import OperationWeights, random_weights, weight_shape
 from search_spaces import Network, Operation, UserError
 from search_spaces.space import INPUT
 
@@ -55,7 +55,7 @@ def network_model(
     tensors = {INPUT: image}
     for operation in network.operations:
         own = random_weights(operation, generator) if weights is None else None
-        if weights is not None and operation.type in {"conv", "linear", "batch_norm"}:
+        if weights is not None and weight_shape(operation) is not None:
             if operation.name not in weights:
                 raise UserError(f"no weights for the operation {operation.name!r}")
             own = weights[operation.name]

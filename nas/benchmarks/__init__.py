@@ -24,6 +24,7 @@ BENCHMARKS = {
     "recalibration": "nas.benchmarks.recalibration:run",
     "resume": "nas.benchmarks.resume:run",
     "supernet-quality": "nas.benchmarks.supernet_quality:run",
+    "trace": "nas.benchmarks.trace:run",
     "training-throughput": "nas.benchmarks.training_throughput:run",
 }
 """Name → its function."""

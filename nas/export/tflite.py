@@ -13,6 +13,7 @@ from nas.files import replacing
 from search_spaces import Architecture
 from supernet import CompactNetwork
 from supernet.compact import ConvLayer, LinearLayer, NormLayer
+from supernet.norms import LayerNormLayer
 
 
 def weights_of(network: CompactNetwork) -> dict[str, OperationWeights]:
@@ -28,9 +29,9 @@ def weights_of(network: CompactNetwork) -> dict[str, OperationWeights]:
                 linear = network.layer(operation.name)
                 assert isinstance(linear, LinearLayer)
                 weights[operation.name] = _weights(linear.linear.weight, linear.linear.bias)
-            case "batch_norm":
+            case "batch_norm" | "layer_norm":
                 normal = network.layer(operation.name)
-                assert isinstance(normal, NormLayer)
+                assert isinstance(normal, NormLayer | LayerNormLayer)
                 weights[operation.name] = _weights(*normal.folded())
     return weights
 

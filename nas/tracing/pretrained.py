@@ -227,7 +227,17 @@ def _difference(a: Operation, b: Operation, renamed: Mapping[str, str], *, outpu
 
     if kind(a) != kind(b):
         return f"{a.type} against {b.type}"
-    fields = ["kernel", "stride", "padding", "groups", "activation", "norm", "norm_eps", "bias"]
+    fields = [
+        "kernel",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "activation",
+        "norm",
+        "norm_eps",
+        "bias",
+    ]
     fields += ["input_shapes", "output_shape"] if outputs else ["input_shapes"]
     if kind(a) == "global_avg_pool":
         fields = ["input_shapes"]

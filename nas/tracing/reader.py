@@ -34,6 +34,8 @@ class Value(NamedTuple):
     name: str
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     filler: float = 0.0
+    layout: str = "NCHW"
+    """The order of the axes; L stands for all positions in a row."""
     pending: Literal["", "x+3", "relu6(x+3)", "x*relu6(x+3)"] = ""
 
 
@@ -58,9 +60,6 @@ SKIPPED = frozenset(
 """Operations that do nothing in evaluation mode."""
 
 REASONS = {
-    "layer_norm": "layer normalisation has statistics of its own for every image",
-    "native_layer_norm": "layer normalisation has statistics of its own for every image",
-    "group_norm": "group normalisation has statistics of its own for every image",
     "instance_norm": "instance normalisation has statistics of its own for every image",
     "conv_transpose2d": "transposed convolution; upsample and convolve instead",
     "scaled_dot_product_attention": "attention",
@@ -74,8 +73,6 @@ REASONS = {
     "split": "channels are split; channel groups hold whole tensors",
     "split_with_sizes": "channels are split; channel groups hold whole tensors",
     "slice": "a part of a tensor is taken; channel groups hold whole tensors",
-    "permute": "dimensions are reordered",
-    "transpose": "dimensions are reordered",
     "conv1d": "one-dimensional convolution",
     "conv3d": "three-dimensional convolution",
     "leaky_relu": "activation LeakyReLU",
@@ -84,17 +81,25 @@ REASONS = {
     "softplus": "activation Softplus",
 }
 
+REORDERED = "dimensions are reordered"
+
 Handler = Callable[["Reader", torch.fx.Node, dict[str, Any]], None]
 
 HANDLERS: dict[str, Handler] = {}
 """ATen operation → what reads it; `handles` fills it."""
 
 
-def handles(*operations: str) -> Callable[[Handler], Handler]:
+ANY_LAYOUT: set[str] = set()
+"""Operations that are read whatever the order of the axes; the others need channels first."""
+
+
+def handles(*operations: str, any_layout: bool = False) -> Callable[[Handler], Handler]:
     """Register a function as what reads these ATen operations, in-place forms included."""
 
     def register(function: Handler) -> Handler:
         HANDLERS.update(dict.fromkeys(operations, function))
+        if any_layout:
+            ANY_LAYOUT.update(operations)
         return function
 
     return register
@@ -116,6 +121,7 @@ class Reader:
     problems: list[Problem] = field(default_factory=list)
     _values: dict[torch.fx.Node, Value | Weight | None] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
+    _layout: str = "NCHW"
 
     def read(self) -> None:
         """Read every operation; what fails is in ``problems``."""
@@ -145,12 +151,14 @@ class Reader:
             self._values[node] = None
             return
         try:
+            if all(isinstance(self._values[n], Weight) for n in node.all_input_nodes):
+                self._values[node] = self._constant(node)
+                return
+            self._layout = self._common_layout(node, name)
             if name in SKIPPED:
                 self._values[node] = self._values[node.all_input_nodes[0]]
             elif name in HANDLERS:
                 HANDLERS[name](self, node, arguments)
-            elif all(isinstance(self._values[n], Weight) for n in node.all_input_nodes):
-                raise UnsupportedError("arithmetic with a parameter or buffer of its own")
             else:
                 raise UnsupportedError(REASONS.get(name, f"operation {name}"))
         except UnsupportedError as error:
@@ -159,6 +167,33 @@ class Reader:
         self._check_shape(node)
         if mutates(node):
             self._rebind(node)
+
+    def _common_layout(self, node: torch.fx.Node, name: str) -> str:
+        found = {v.layout for n in node.all_input_nodes if isinstance(v := self._values[n], Value)}
+        if len(found) > 1 or (found != {"NCHW"} and name not in ANY_LAYOUT | SKIPPED):
+            raise UnsupportedError(REORDERED)
+        return found.pop()
+
+    def _constant(self, node: torch.fx.Node) -> Weight:
+        """What is computed from parameters and constants alone, computed once."""
+        values = {n: self._values[n] for n in node.all_input_nodes}
+
+        def known(n: torch.fx.Node) -> Tensor:
+            value = values[n]
+            assert isinstance(value, Weight)
+            return value.tensor
+
+        args = torch.fx.map_arg(node.args, known)
+        kwargs = torch.fx.map_arg(node.kwargs, known)
+        if not callable(node.target):
+            raise UnsupportedError("arithmetic with a parameter or buffer of its own")
+        if mutates(node):
+            raise UnsupportedError("a parameter or buffer is written to")
+        result = node.target(*args, **kwargs)
+        if not isinstance(result, Tensor):
+            raise UnsupportedError("arithmetic with a parameter or buffer of its own")
+        first = next((v.name for v in values.values() if isinstance(v, Weight)), node.name)
+        return Weight(first, result.detach())
 
     def _rebind(self, node: torch.fx.Node) -> None:
         """After an in-place operation every name of its input means the result."""
@@ -171,12 +206,15 @@ class Reader:
         value = self._values[node]
         if isinstance(value, Value) and not any(value.padding):
             expected = tuple(node.meta["val"].shape[1:])
-            assert self.shapes[value.name][: len(expected)] == expected, (node, value, expected)
+            described = in_layout(self.shapes[value.name], value.layout)
+            assert described[: len(expected)] == expected, (node, value, expected)
 
     def _output(self, node: torch.fx.Node) -> None:
         for item in node.args[0]:  # type: ignore[union-attr]
             value = self._values.get(item) if isinstance(item, torch.fx.Node) else None
             if isinstance(value, Value):
+                if value.layout != "NCHW":
+                    self._problem(node, f"an output's axes are in the order {value.layout}")
                 if any(value.padding) or value.pending:
                     self._problem(node, "an output ends in padding or in arithmetic")
                 self.outputs.append(value.name)
@@ -186,9 +224,6 @@ class Reader:
     def _problem(self, node: torch.fx.Node, reason: str) -> None:
         path, kind = place(node)
         where = f"{path or 'the model itself'} ({kind})" if kind else "the model"
-        if "LayerNorm" in kind:
-            # timm's reorder the dimensions first; the layer is what its user knows
-            reason = REASONS["layer_norm"]
         self.problems.append(Problem(where, reason))
         self._values[node] = None
 
@@ -206,6 +241,13 @@ class Reader:
         if value.pending and not pending:
             raise UnsupportedError("arithmetic with a constant")
         return value
+
+    def constant(self, argument: Any) -> Weight | float | None:
+        """The number, or the parameter or buffer, of an argument; None for a feature tensor."""
+        if isinstance(argument, float | int):
+            return float(argument)
+        value = self._values.get(argument)
+        return value if isinstance(value, Weight) else None
 
     def weight(self, argument: Any) -> Weight | None:
         """The parameter or buffer of an argument, None where there is none."""
@@ -244,18 +286,25 @@ class Reader:
         return free
 
     def append(self, fx: torch.fx.Node, node: Node, **weights: Tensor | None) -> None:
-        """Add a node that computes ``fx``."""
+        """Add a node that computes ``fx``, its axes in the order of the inputs'."""
         inputs = [Described(i, self.shapes[i], prefix(self.shapes[i][0])) for i in node.inputs]
         _, out = node.lower(inputs, {}, "concat")
         assert out is not None
         self.nodes.append(node)
         self.shapes[node.name] = out.shape
         self.weights[node.name] = {k: t for k, t in weights.items() if t is not None}
-        self._values[fx] = Value(node.name)
+        self._values[fx] = Value(node.name, layout=self._layout)
 
     def same(self, fx: torch.fx.Node, value: Value) -> None:
         """``fx`` computes nothing new."""
         self._values[fx] = value
+
+
+def in_layout(shape: Shape, layout: str) -> tuple[int, ...]:
+    """The sizes of one image's axes in this order."""
+    channels, height, width = shape
+    sizes = {"C": channels, "H": height, "W": width, "L": height * width}
+    return tuple(sizes[axis] for axis in layout[1:])
 
 
 def base_name(node: torch.fx.Node) -> str:

@@ -93,7 +93,7 @@ def state_dict(space: SearchSpace, weights: Mapping[str, Mapping[str, Tensor]]) 
         kind = "conv" if isinstance(node, Conv) else "linear"
         for key, tensor in weights[node.name].items():
             state[f"{layer}.{key}" if key.startswith("norm.") else f"{layer}.{kind}.{key}"] = tensor
-        if f"{layer}.norm.weight" in state:
+        if f"{layer}.norm.running_mean" in state:
             state[f"{layer}.norm.num_batches_tracked"] = torch.zeros((), dtype=torch.long)
     return state
 
@@ -125,6 +125,10 @@ def _resolution(model: nn.Module) -> int:
 
 
 def _channels(model: nn.Module) -> int:
+    # the first convolution may not be the first layer (pixel unshuffle, cosine transform)
+    size = getattr(model, "default_cfg", {}).get("input_size")
+    if size:
+        return int(getattr(model, "in_chans", size[0]))
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     return first.in_channels if first is not None else 3
 

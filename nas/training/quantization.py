@@ -95,7 +95,13 @@ class FakeQuantized(nn.Module):
                 else inputs[0]
             )
             x = F.conv2d(
-                x, _rounded_weight(weight), bias, operation.stride, groups=operation.groups
+                x,
+                _rounded_weight(weight),
+                bias,
+                operation.stride,
+                0,
+                operation.dilation,
+                operation.groups,
             )
         return self._activated(operation, x)
 

@@ -22,7 +22,8 @@ def _conv(at: Lowering, inputs: Sequence[int]) -> int:
     b, op = at.b, at.op
     weight, bias = at.parameters()
     depthwise = op.groups == op.input_shapes[0][0] > 1
-    if depthwise and op.kernel[0] * op.kernel[1] > FAST_TAPS:
+    plain = op.dilation == (1, 1)
+    if depthwise and plain and op.kernel[0] * op.kernel[1] > FAST_TAPS:
         rows = _row_groups(op)
         if rows is not None:
             return _split_depthwise(at, inputs[0], weight, bias, rows)
@@ -36,8 +37,8 @@ def _conv(at: Lowering, inputs: Sequence[int]) -> int:
         "strideH": op.stride[0],
         "strideW": op.stride[1],
         "fusedActivationFunction": fused,
-        "dilationHFactor": 1,
-        "dilationWFactor": 1,
+        "dilationHFactor": op.dilation[0],
+        "dilationWFactor": op.dilation[1],
     }
     bias_tensor = b.constant(f"{at.name}/bias", bias)
     out = f"{at.name}/conv"
@@ -171,3 +172,30 @@ def _row_groups(op: Operation) -> list[list[int]] | None:
     count = -(-height // (FAST_TAPS // width))
     groups = [list(range(first, height, count)) for first in range(count)]
     return groups if count - 1 <= op.padding[0] else None
+
+
+@lowers("layer_norm")
+def _layer_norm(at: Lowering, inputs: Sequence[int]) -> int:
+    b, x = at.b, inputs[0]
+    gain, shift = at.parameters()
+    over = [3] if at.op.mode == "channels" else [1, 2, 3]
+    axes = b.constant("axes", np.array(over, dtype=np.int32))
+    reduced = tuple(1 if axis in over else size for axis, size in enumerate(at.out))
+
+    def mean(of: int, name: str) -> int:
+        args = ([of, axes], f"{at.name}/{name}", reduced)
+        return b.operator("MEAN", *args, "ReducerOptions", keepDims=True)
+
+    def times(y: int, z: int, name: str) -> int:
+        return b.operator("MUL", [y, z], f"{at.name}/{name}", at.out, "MulOptions")
+
+    args = ([x, mean(x, "mean")], f"{at.name}/centred", at.out)
+    centred = b.operator("SUB", *args, "SubOptions")
+    variance = mean(times(centred, centred, "squares"), "variance")
+    eps = b.constant("eps", np.array([at.op.norm_eps], dtype=np.float32))
+    name = f"{at.name}/positive"
+    variance = b.operator("ADD", [variance, eps], name, reduced, "AddOptions")
+    inverse = b.operator("RSQRT", [variance], f"{at.name}/inverse", reduced)
+    y = times(times(centred, inverse, "normal"), b.constant(f"{at.name}/gain", gain), "scaled")
+    args = ([y, b.constant(f"{at.name}/shift", shift)], f"{at.name}/norm", at.out)
+    return activate(at, b.operator("ADD", *args, "AddOptions", fusedActivationFunction=at.fused))

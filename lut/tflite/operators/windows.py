@@ -53,7 +53,7 @@ def _same(at: Lowering) -> bool:
         size, out = op.input_shapes[0][axis + 1], op.output_shape[axis + 1]
         if out != -(-size // op.stride[axis]):
             return False
-        total = max((out - 1) * op.stride[axis] + op.kernel[axis] - size, 0)
+        total = max((out - 1) * op.stride[axis] + op.extent[axis] - size, 0)
         if op.padding[2 * axis] != total // 2 or not _reaches(at, axis, total - total // 2):
             return False
     return True
@@ -63,7 +63,7 @@ def _reaches(at: Lowering, axis: int, after: int) -> bool:
     """True where the padding behind, as far as any window reads it, is ``after``."""
     op = at.op
     size, out = op.input_shapes[0][axis + 1], op.output_shape[axis + 1]
-    read = (out - 1) * op.stride[axis] + op.kernel[axis] - op.padding[2 * axis] - size
+    read = (out - 1) * op.stride[axis] + op.extent[axis] - op.padding[2 * axis] - size
     return max(read, 0) == after
 
 
@@ -74,7 +74,7 @@ def _pads(at: Lowering) -> list[list[int]]:
     for axis in (0, 1):
         size, out = op.input_shapes[0][axis + 1], op.output_shape[axis + 1]
         before = op.padding[2 * axis]
-        read = (out - 1) * op.stride[axis] + op.kernel[axis] - before - size
+        read = (out - 1) * op.stride[axis] + op.extent[axis] - before - size
         rows.append([before, max(read, 0)])
     return [*rows, [0, 0]]
 
@@ -119,7 +119,7 @@ def _inside(op: Operation, axis: int) -> Array:
     """How many real pixels each window along an axis covers."""
     size, out = op.input_shapes[0][axis + 1], op.output_shape[axis + 1]
     starts = np.arange(out) * op.stride[axis] - op.padding[2 * axis]
-    return np.minimum(starts + op.kernel[axis], size) - np.maximum(starts, 0)
+    return np.minimum(starts + op.extent[axis], size) - np.maximum(starts, 0)
 
 
 def _counted(op: Operation, axis: int) -> Array:
@@ -129,4 +129,4 @@ def _counted(op: Operation, axis: int) -> Array:
     size, out = op.input_shapes[0][axis + 1], op.output_shape[axis + 1]
     before, after = op.padding[2 * axis : 2 * axis + 2]
     starts = np.arange(out) * op.stride[axis] - before
-    return np.minimum(starts + op.kernel[axis], size + after) - starts
+    return np.minimum(starts + op.extent[axis], size + after) - starts

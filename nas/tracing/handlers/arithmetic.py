@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from nas.tracing.reader import Reader, UnsupportedError, Value, handles, show
+from nas.tracing.handlers.affine import affine
+from nas.tracing.reader import Reader, UnsupportedError, Value, Weight, handles, show
 from search_spaces.joins import Add, Concat
 from search_spaces.nodes import Elementwise, Multiply
 from search_spaces.operation import Activation
@@ -19,12 +20,21 @@ GATED: dict[str, Activation] = {"sigmoid": "silu", "hard_sigmoid": "hard_swish"}
 """x times an activation of x."""
 
 
-@handles("add")
+@handles("add", any_layout=True)
 def add(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     """A sum of two maps of one shape; x + 3 may begin a hand-written hard-swish."""
+    if isinstance(a["self"], torch.fx.Node) and reader.constant(a["self"]) is not None:
+        a = {**a, "self": a["other"], "other": a["self"]}
     x = reader.feature(a["self"])
     if a["other"] == 3:
         reader.same(fx, x._replace(pending="x+3"))
+        return
+    summand = reader.constant(a["other"])
+    if summand is not None and a["alpha"] == 1:
+        if summand == 0:
+            reader.same(fx, x)
+        else:
+            affine(reader, fx, x, shift=summand)
         return
     y = reader.feature(a["other"])
     if a["alpha"] != 1:
@@ -38,11 +48,14 @@ def add(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     reader.append(fx, Add(name=reader.path(fx, "add"), inputs=(x.name, y.name)))
 
 
-@handles("mul")
+@handles("mul", any_layout=True)
 def mul(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     """A gate per channel, or an activation written as a product."""
-    if isinstance(a["other"], float | int):
-        _scale(reader, fx, a["self"], float(a["other"]))
+    if reader.constant(a["self"]) is not None:
+        a = {**a, "self": a["other"], "other": a["self"]}
+    factor = reader.constant(a["other"])
+    if factor is not None:
+        _scale(reader, fx, a["self"], factor)
         return
     x, y = (reader.feature(a[key], pending=True) for key in ("self", "other"))
     for whole, part in ((x, y), (y, x)):
@@ -57,21 +70,30 @@ def mul(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
         return
     product = _activated(reader, x, y)
     shapes = [reader.shapes[value.name] for value in (x, y)]
-    if product is None and x != y and shapes[0] == shapes[1] == (shapes[0][0], 1, 1):
-        # a map of one pixel and its gate
+    if product is None and x != y and shapes[0] == shapes[1]:
         reader.append(fx, Multiply(name=reader.path(fx, "multiply"), inputs=(x.name, y.name)))
         return
     if product is None:
         raise UnsupportedError(
             f"product of {show(reader.shapes[x.name])} and {show(reader.shapes[y.name])}; "
-            "only a gate per channel is described"
+            "only equal shapes and a gate per channel are described"
         )
     source, activation = product
     name = reader.path(fx, activation)
     reader.append(fx, Elementwise(name=name, inputs=(source,), activation=activation))
 
 
-@handles("div")
+@handles("sub", any_layout=True)
+def sub(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
+    """A constant taken away."""
+    summand = reader.constant(a["other"])
+    if summand is None or a["alpha"] != 1:
+        raise UnsupportedError("a difference of tensors")
+    negative = Weight(summand.name, -summand.tensor) if isinstance(summand, Weight) else -summand
+    affine(reader, fx, reader.feature(a["self"]), shift=negative)
+
+
+@handles("div", any_layout=True)
 def div(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     """The division by 6 that ends a hand-written hard-swish."""
     if not isinstance(a["other"], float | int) or a["other"] == 0:
@@ -79,11 +101,15 @@ def div(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     _scale(reader, fx, a["self"], 1 / a["other"])
 
 
-def _scale(reader: Reader, fx: torch.fx.Node, argument: Any, factor: float) -> None:
-    """A product with a constant: the last step of an activation written out by hand."""
+def _scale(reader: Reader, fx: torch.fx.Node, argument: Any, factor: Weight | float) -> None:
+    """A product with a constant, or the last step of an activation written out by hand."""
     x = reader.feature(argument, pending=True)
     activation = HAND_WRITTEN.get(x.pending)
-    if activation is None or not math.isclose(factor, 1 / 6, rel_tol=1e-3):
+    if activation is None and not x.pending:
+        affine(reader, fx, x, scale=factor)
+        return
+    sixth = isinstance(factor, float) and math.isclose(factor, 1 / 6, rel_tol=1e-3)
+    if activation is None or not sixth:
         raise UnsupportedError("arithmetic with a constant")
     name = reader.path(fx, activation)
     reader.append(fx, Elementwise(name=name, inputs=(x.name,), activation=activation))

@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 @handles("conv2d")
 def conv2d(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
-    """Dense, depthwise or grouped convolution, padded with zeros; no dilation."""
+    """Dense, depthwise or grouped convolution, padded with zeros."""
     x = reader.feature(a["input"], padded=True)
     weight, bias = reader.weight(a["weight"]), reader.weight(a["bias"])
     assert weight is not None
@@ -35,8 +35,8 @@ def conv2d(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
         raise UnsupportedError(f"convolution over padding with {x.filler}")
     dilation = pair(a["dilation"])
     filters, per_group, *kernel = weight.tensor.shape
-    if dilation != (1, 1) and tuple(kernel) != (1, 1):
-        raise UnsupportedError(f"dilation {dilation[0]}×{dilation[1]}")
+    if tuple(kernel) == (1, 1):
+        dilation = (1, 1)
     channels, groups = reader.shapes[x.name][0], a["groups"]
     # one channel in one group is dense, not depthwise
     group_width = 0 if groups == 1 else per_group
@@ -47,7 +47,7 @@ def conv2d(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     stride = pair(a["stride"])
     if a["padding"] == "same":
         # torch puts the odd one behind
-        extra = [k - 1 for k in kernel]
+        extra = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
         sides = [(e // 2, e - e // 2) for e in extra]
         padding = tuple(p + s for p, s in zip(x.padding, (*sides[0], *sides[1]), strict=True))
     else:
@@ -62,6 +62,7 @@ def conv2d(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
             stride=stride,
             padding=padding,  # type: ignore[arg-type]
             group_width=group_width,
+            dilation=dilation,
             norm=False,
             bias=bias is not None,
         ),
@@ -70,14 +71,26 @@ def conv2d(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     )
 
 
-@handles("linear")
+@handles("linear", any_layout=True)
 def linear(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
-    """A fully connected layer on one vector per image."""
+    """A fully connected layer, on one vector per image or at every position."""
     x = reader.feature(a["input"])
-    if len(a["input"].meta["val"].shape) != 2:
-        raise UnsupportedError("a linear layer over something else than one vector per image")
     weight, bias = reader.weight(a["weight"]), reader.weight(a["bias"])
     assert weight is not None
+    if len(a["input"].meta["val"].shape) != 2:
+        if x.layout[-1] != "C":
+            raise UnsupportedError("a linear layer over something else than channels")
+        # at every position: a 1×1 convolution
+        node = Conv(
+            name=reader.owner(weight, fx),
+            inputs=(x.name,),
+            filters=Width(weight.tensor.shape[0]),
+            norm=False,
+            bias=bias is not None,
+        )
+        one = weight.tensor[:, :, None, None]
+        reader.append(fx, node, weight=one, bias=bias.tensor if bias else None)
+        return
     reader.append(
         fx,
         Linear(
@@ -112,7 +125,7 @@ def batch_norm(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     )
 
 
-@handles(*ACTIVATIONS, "hardtanh", "clamp")
+@handles(*ACTIVATIONS, "hardtanh", "clamp", any_layout=True)
 def activation(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     """An activation; `fuse` gives it to what makes its input."""
     x = reader.feature(a["self"], pending=True)

@@ -10,7 +10,15 @@ import torch
 
 from nas.tracing.exported import BATCH
 from nas.tracing.handlers.arguments import pads, pair
-from nas.tracing.reader import Reader, UnsupportedError, Value, base_name, handles
+from nas.tracing.reader import (
+    REORDERED,
+    Reader,
+    UnsupportedError,
+    Value,
+    base_name,
+    handles,
+    in_layout,
+)
 from search_spaces.nodes import Flatten, GlobalPool, Pool, Resize
 
 
@@ -93,18 +101,21 @@ def _global_or_windows(
         )
 
 
-@handles("mean")
+@handles("mean", any_layout=True)
 def mean(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     """The mean over all positions."""
     x = reader.feature(a["self"])
     shape = a["self"].meta["val"].shape
     axes = sorted(d % len(shape) for d in a.get("dim") or range(len(shape)))
-    if len(shape) != 4 or axes != [2, 3]:
+    positions = [i for i, axis in enumerate(x.layout) if axis in "HWL"]
+    if len(shape) != len(x.layout) or axes != positions or (a["keepdim"] and x.layout != "NCHW"):
         raise UnsupportedError("a mean over something else than all positions")
-    reader.append(fx, GlobalPool(name=reader.path(fx, "pool"), inputs=(x.name,)))
+    name = reader.path(fx, "pool")
+    reader.append(fx, GlobalPool(name=name, inputs=(x.name,)))
+    reader.same(fx, Value(name))
 
 
-@handles("flatten", "view", "reshape", "_unsafe_view", "squeeze", "unsqueeze")
+@handles("flatten", "view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", any_layout=True)
 def reshape(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     """Flattening, or trailing ones that come and go."""
     x = reader.feature(a["self"])
@@ -112,6 +123,13 @@ def reshape(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     shape = tuple(fx.meta["val"].shape)
     if shape[0] != BATCH:
         raise UnsupportedError("a reshape that mixes images of the batch")
+    rows = x.layout.replace("HW", "L")
+    for layout in (rows, rows.replace("L", "HW")):
+        if shape[1:] == in_layout(reader.shapes[x.name], layout) and (height, width) != (1, 1):
+            reader.same(fx, x._replace(layout=layout))
+            return
+    if x.layout != "NCHW":
+        raise UnsupportedError(REORDERED)
     vector = (height, width) == (1, 1) and shape[1] == channels == math.prod(shape[1:])
     if vector or shape[1:] == (channels, height, width):
         reader.same(fx, x)
