@@ -11,6 +11,7 @@ from lut.tflite import Metadata, read_metadata, write_network
 from lut.tflite.model import unpack
 from search_spaces import Network, Operation, UserError, names, space
 from supernet import CompactNetwork
+from supernet.norms import ChannelNorm
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
@@ -18,10 +19,10 @@ from lut.devices.host import open_interpreter
 from nas.export.tflite import weights_of
 
 
-def conv(c_in, c_out, size, kernel=3, stride=1, padding=None, groups=1, **fields):
+def conv(c_in, c_out, size, kernel=3, stride=1, padding=None, groups=1, dilation=(1, 1), **fields):
     pad = (kernel // 2,) * 4 if padding is None else padding
     out = [
-        (s + pad[2 * a] + pad[2 * a + 1] - kernel) // stride + 1
+        (s + pad[2 * a] + pad[2 * a + 1] - dilation[a] * (kernel - 1) - 1) // stride + 1
         for a, s in enumerate((size, size + 1))
     ]
     return Operation(
@@ -34,6 +35,7 @@ def conv(c_in, c_out, size, kernel=3, stride=1, padding=None, groups=1, **fields
         stride=(stride, stride),
         padding=pad,
         groups=groups,
+        dilation=dilation,
         **fields,
     )
 
@@ -72,6 +74,12 @@ OPERATIONS = {
     "depthwise 7x7, no padding": conv(12, 12, 9, 7, padding=(0,) * 4, groups=12, norm=True),
     "depthwise 9x9, small map": conv(6, 6, 3, 9, groups=6, norm=True),
     "depthwise, two filters each": conv(6, 12, 9, groups=6, norm=True),
+    "dilated": conv(4, 8, 9, dilation=(2, 2), padding=(4, 4, 4, 4), norm=True),
+    "dilated depthwise": conv(6, 6, 9, dilation=(2, 2), padding=(4,) * 4, groups=6),
+    "norm over channels": unary(
+        "layer_norm", (6, 5, 4), (6, 5, 4), norm=True, norm_eps=1e-6, mode="channels"
+    ),
+    "norm over everything": unary("layer_norm", (6, 5, 4), (6, 5, 4), norm=True, mode="all"),
     "linear": unary("linear", (12, 1, 1), (7, 1, 1), bias=True),
     "linear, hard swish": unary(
         "linear", (12, 1, 1), (7, 1, 1), bias=True, activation="hard_swish"
@@ -134,6 +142,7 @@ def joined(type_, *shapes, out, **fields):
 JOINS = {
     "add": joined("add", (4, 6, 7), (4, 6, 7), out=(4, 6, 7), activation="relu"),
     "add, hard swish": joined("add", (4, 6, 7), (4, 6, 7), out=(4, 6, 7), activation="hard_swish"),
+    "product": joined("multiply", (4, 6, 7), (4, 6, 7), out=(4, 6, 7)),
     "gate": joined("multiply", (4, 6, 7), (4, 1, 1), out=(4, 6, 7)),
     "concat": joined("concat", (4, 6, 7), (3, 6, 7), (5, 6, 7), out=(12, 6, 7)),
 }
@@ -144,6 +153,9 @@ def outputs(network, *, seed=0):
     torch.manual_seed(seed)
     module = CompactNetwork(network).eval()
     for layer in module.modules():
+        if isinstance(layer, ChannelNorm):
+            layer.weight.data.uniform_(0.5, 1.5)
+            layer.bias.data.normal_(0, 0.5)
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.5)
             layer.running_var.uniform_(0.5, 2)

@@ -65,6 +65,31 @@ class HandWritten(nn.Module):
         return self.last(F.dropout(torch.clamp(self.input(x), 0, 6), 0.2, self.training))
 
 
+class Modern(nn.Module):
+    """What newer networks are made of: norms over channels, axes in another order, factors and
+    summands of every channel, products of maps, dilation, activations of all kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 2, 2)
+        self.norm = nn.LayerNorm(32, eps=1e-6)
+        self.spatial = nn.Conv2d(32, 32, 3, padding=2, dilation=2, groups=32)
+        self.wide, self.narrow = nn.Linear(32, 48), nn.Linear(48, 32)
+        self.gamma = nn.Parameter(torch.rand(32))
+        self.beta = nn.Parameter(torch.rand(1, 32, 1, 1))
+        self.whole = nn.GroupNorm(1, 32)
+        self.left, self.right = nn.Conv2d(32, 24, 1), nn.Conv2d(32, 24, 1)
+        self.last = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x).permute(0, 2, 3, 1))
+        y = F.gelu(self.wide(self.spatial(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)))
+        x = (x + self.gamma * self.narrow(y)).permute(0, 3, 1, 2)
+        x = self.whole(x) * 0.5 + self.beta
+        x = F.relu6(self.left(x)) * torch.tanh(self.right(x))
+        return self.last(F.elu(x).flatten(2).transpose(1, 2).mean(1))
+
+
 def build_unet() -> nn.Module:
     return UNet()
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.export.metadata import ImageMetadata
+from nas.export.onnx import write
 from nas.tracing import load_model, space_from_model
 from nas.tracing.exported import outputs_of
 from search_spaces import Architecture, SearchSpace, space_of
 from supernet import Assignment, CompactNetwork, Supernet, extract
 from supernet.compact import layer_key
-from tests.nas.tracing.models import HandWritten, UNet
+from supernet.pruning import reorder, shrink
+from tests.nas.tracing.models import HandWritten, Modern, UNet
 
 TIMM = {
     "resnet18": 64,
@@ -37,6 +42,8 @@ def make(name: str, classes: int = 10) -> tuple[nn.Module, int]:
         model: nn.Module = UNet(deep=True)
     elif name == "hand_written":
         model = HandWritten()
+    elif name == "modern":
+        model = Modern()
     else:
         model = load_model(f"timm:{name}", classes=classes)
     for module in model.modules():
@@ -47,7 +54,7 @@ def make(name: str, classes: int = 10) -> tuple[nn.Module, int]:
             for tensor in (module.bias.data, module.running_mean):
                 assert tensor is not None
                 tensor.uniform_(-0.2, 0.2)
-    return model.eval(), {"unet": 32, "hand_written": 32, **TIMM}[name]
+    return model.eval(), {"unet": 32, "hand_written": 32, "modern": 32, **TIMM}[name]
 
 
 @torch.no_grad()
@@ -126,6 +133,35 @@ def test_traced_network_is_the_original(name: str) -> None:
         assert error(compact, outputs_of(model, x)) < 1e-4
         # filters were really dropped, and they mattered
         assert error(compact, original) > 1e-3
+
+
+def test_norms_and_reordered_axes_are_exact(tmp_path: Path) -> None:
+    model, resolution = make("modern")
+    space, weights = space_from_model(model, resolution)
+    assert {"stem.width", "wide.width", "left.width"} == set(space.choices)
+    supernet = Supernet(space).double().eval()
+    supernet.load_state_dict(weights)
+    supernet.double()
+    x = torch.randn(2, *space.input_shape, dtype=torch.float64)
+    for seed in range(3):
+        architecture = space.random(random.Random(seed))
+        compact = extract(supernet, architecture)
+        with torch.no_grad():
+            expected = compact(x)
+            assert error([supernet(x, Assignment((architecture,)))], [expected]) < 1e-10
+        smaller = shrink(extract(supernet, space.largest()), compact.network)
+        with torch.no_grad():
+            assert error([smaller(x)], [expected]) < 1e-10
+    whole = extract(supernet, space.largest())
+    with torch.no_grad():
+        before = whole(x)
+        reorder(whole, space)
+        assert error([whole(x)], [before]) < 1e-10
+    file = tmp_path / "modern.onnx"
+    write(compact.float(), file, ImageMetadata((0.5,) * 3, (0.25,) * 3, resolution), None)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (given,) = session.run(None, {"image": x.float().numpy()})
+    assert error([torch.from_numpy(given)], [expected.float()]) < 1e-4
 
 
 def test_the_model_is_left_as_it_was() -> None:
