@@ -145,12 +145,12 @@ class RunFolder:
         return StepFolder(self.path / "supernet")
 
     def search(self, name: str = SEARCH) -> StepFolder:
-        """Of a search."""
-        return StepFolder(self.path / "search" / name)
+        """Of a search; a UserError where the name is that of another place."""
+        return StepFolder(self.path / "search" / _plain(name))
 
     def training(self, name: str = TRAINING) -> StepFolder:
-        """Of a training of step 3."""
-        return StepFolder(self.path / "train" / name)
+        """Of a training of step 3; a UserError where the name is that of another place."""
+        return StepFolder(self.path / "train" / _plain(name))
 
     @property
     def searches(self) -> tuple[StepFolder, ...]:
@@ -161,6 +161,13 @@ class RunFolder:
     def trainings(self) -> tuple[StepFolder, ...]:
         """The trainings that are there, finished or not, by name."""
         return _steps(self.path / "train")
+
+
+def _plain(name: str) -> str:
+    """A name that is one part of a path, so that it leads nowhere else."""
+    if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+        raise UserError(f"--name {name!r}: a name is no path; leave out / and \\, . and ..")
+    return name
 
 
 def _steps(folder: Path) -> tuple[StepFolder, ...]:
