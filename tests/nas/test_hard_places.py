@@ -41,7 +41,7 @@ def test_spaces_and_other_scripts_in_every_name(tmp_path, monkeypatch, capfd):
     exported = call(capfd, "export", str(folder), "--format=tflite")
     assert Path(exported["file"]).is_file()
     page = Path(call(capfd, "report", str(out))["report"]).read_text(encoding="utf-8")
-    assert "my run" in page and "kürzer" in page and "<b>" not in page
+    assert "my run" in page and "kürzer" in page and "日本 <b>" not in page
 
 
 def test_a_folder_that_cannot_be_written_is_a_line(tmp_path, capfd):
