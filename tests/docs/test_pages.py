@@ -89,7 +89,7 @@ def test_the_page_about_a_detector_runs(tmp_path, monkeypatch):
         (r"budget: 50%", "budget: 94%"),
         (r"{resolution: 64}", "{resolution: 64}, keep: ['[!u]*']"),
         (r"steps: 10", "steps: 1"),
-        (r"batch_size: 16}", "batch_size: 4, recalibration_images: 4}"),
+        (r"batch_size: 16, recalibration_images: 64", "batch_size: 4, recalibration_images: 4"),
     ):
         assert re.search(long, recipe), long
         recipe = re.sub(long, short, recipe)
