@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from PIL import Image
 
 from nas.cli import main
 from nas.recipe.loading import load_experiment
+from nas.recipe.tasks import open_task
 from nas.steps.run import run
 from nas.tasks.segmentation.rooms import LABELS
+from supernet import CompactNetwork
 
 SHORT = [
     "space.settings={resolution: 32, classes: 5, multiplier: 0.125, head: logits}",
@@ -90,3 +94,19 @@ def test_what_does_not_fit_is_one_line(override, words, tmp_path, capfd):
     assert main(["train-supernet", "segmentation_quickstart", *settings, out]) == 2
     said = capfd.readouterr().err.strip().splitlines()[-1]
     assert words in said and said.startswith("nas: ")
+
+
+def test_the_network_of_the_page_is_a_space(tmp_path, monkeypatch):
+    """Torchvision's LR-ASPP, whose output is as large as the image."""
+    page = (Path(__file__).parents[4] / "docs" / "segmentation.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "lraspp.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    space = "space={name: lraspp.py:Segmenter, settings: {resolution: 32, classes: 5}}"
+    experiment = load_experiment("segmentation_quickstart", [*SHORT[1:3], space])
+    searched, task = experiment.search_space(), open_task(experiment)
+    assert len(searched.choices) > 20
+    network = CompactNetwork(searched.describe(searched.smallest()))
+    images, targets = next(task.train_batches(0, 4))
+    task.loss(network(images), targets).backward()
+    assert network(images).shape == (4, 5, 32, 32)
