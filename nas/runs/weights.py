@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.runs.checkpoints import Checkpoint, load, load_module, save
+from nas.runs.checkpoints import Checkpoint, load, load_module, reading, save
 from nas.runs.folder import RunFolder, StepFolder, step_folder
 from nas.runs.results import Encoder, SupernetResult, TrainResult, load_any
 from nas.tasks.base import Task
@@ -107,17 +107,20 @@ def load_supernet(
     """
     path = weights_file(path)
     stored = load(path, "supernet")
+    with reading(path):
+        preparation = Preparation.from_dict(stored.state["preparation"])
+        name, fingerprint = stored.state["space"], stored.state["fingerprint"]
     if task is not None:
-        Preparation.from_dict(stored.state["preparation"]).check_holdout(task, path)
-    name, fingerprint = stored.state["space"], stored.state["fingerprint"]
+        preparation.check_holdout(task, path)
     if expected is not None and expected.fingerprint != fingerprint:
         raise UserError(
             f"{path}: super-network of space {name!r} ({fingerprint}), "
             f"the experiment's is {expected.name!r} ({expected.fingerprint})"
         )
-    if expected is not None and searched:
-        _check_trained(path, expected, stored.state.get("values", {}))
-    found = expected or _space(stored.state)
+    with reading(path):
+        if expected is not None and searched:
+            _check_trained(expected, stored.state.get("values", {}))
+        found = expected or _space(stored.state)
     if found.fingerprint != fingerprint:
         raise UserError(f"{path}: space {name!r} has changed since this was trained")
     module = Supernet(found)
@@ -125,13 +128,13 @@ def load_supernet(
     return module.eval()
 
 
-def _check_trained(path: Path, space: SearchSpace, trained: Mapping[str, Sequence[int]]) -> None:
+def _check_trained(space: SearchSpace, trained: Mapping[str, Sequence[int]]) -> None:
     """Refuse to search among widths that a super-network of limited choices has never had."""
     for name, values in trained.items():
         further = [v for v in space.choices[name].values if v not in values]
         if further:
             raise UserError(
-                f"{path}: was trained without {name} = {further[0]}, which the search may take; "
+                f"was trained without {name} = {further[0]}, which the search may take; "
                 "use the same space.keep, multiple and minimum as its training"
             )
 
@@ -172,10 +175,11 @@ def load_network(path: Path, *, task: Task | None = None) -> TrainedNetwork:
     """
     path = weights_file(path)
     stored = load(path, "network")
-    architecture = Architecture.from_dict(stored.state["architecture"])
+    with reading(path):
+        architecture = Architecture.from_dict(stored.state["architecture"])
+        preparation = Preparation.from_dict(stored.state["preparation"])
     module = CompactNetwork(space_of(architecture).describe(architecture))
     load_module(module, stored.tensors, where=str(path))
-    preparation = Preparation.from_dict(stored.state["preparation"])
     if task is not None:
         preparation.check_holdout(task, path)
     return TrainedNetwork(module.eval(), architecture, preparation)
@@ -197,7 +201,8 @@ def start_encoder(module: Supernet, path: Path, *, task: Task | None = None) -> 
     """
     file = weights_file(path)
     stored = load(file, "network", "supernet")
-    preparation = Preparation.from_dict(stored.state["preparation"])
+    with reading(file):
+        preparation = Preparation.from_dict(stored.state["preparation"])
     if task is not None:
         preparation.check_holdout(task, file)
     own = module.state_dict()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from nas.progress import Reporter
 from nas.runs import checkpoints as files
@@ -79,21 +80,22 @@ class Keeper:
             UserError: no checkpoint, or one of another training.
         """
         updater, stored = self.updater, files.load(path, self.kind)
-        for key, value in self.identity().items():
-            there = stored.state["identity"].get(key)
-            if there != value:
-                what = _difference(there, value)
-                raise UserError(f"{path}: written with other {key}{what}; use another --out")
+        with files.reading(path):
+            for key, value in self.identity().items():
+                there = stored.state["identity"].get(key)
+                if there != value:
+                    what = _difference(there, value)
+                    raise UserError(f"written with other {key}{what}; use another --out")
+            state = TypeAdapter(State).validate_python(stored.state["progress"])
         files.load_module(updater.module, stored.section("model"), where=str(path))
         if updater.ema is not None:
             files.load_module(updater.ema.module, stored.section("ema"), where=str(path))
-        files.restore_optimizer(
-            updater.optimizer, stored.section("optimizer"), stored.state["optimizer"]
-        )
-        state = State(**stored.state["progress"])
-        updater.scaler.load_state_dict(stored.state["scaler"])
+        with files.reading(path):
+            optimizer = stored.section("optimizer"), stored.state["optimizer"]
+            files.restore_optimizer(updater.optimizer, *optimizer)
+            updater.scaler.load_state_dict(stored.state["scaler"])
         for name, value in self._hardware().items():
-            there = stored.state["hardware"][name]
+            there = stored.state.get("hardware", {}).get(name)
             if there != value:
                 self.reporter.warn(
                     f"{path} was written with {name} = {there}, now {value}: weights, and the "

@@ -58,6 +58,10 @@ def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
     cut = run.search("cut")
     shutil.copytree(run.search().path, cut.path)
     _unfinished(cut.study, cut.result)
+    stopped = RunFolder(folder / "stopped").supernet
+    shutil.copytree(run.supernet.path, stopped.path)
+    stopped.result.unlink()
+    stopped.weights.unlink()
     searched = json.loads(run.search().result.read_text())
     exported = folder / "exported.tflite"
     assert call(["export", str(run.training().path), "--out", str(exported)]) == 0
@@ -82,6 +86,7 @@ def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
         Target("weights", trained.weights, ("export", str(trained.path), "--out", "{}/net.tflite")),
         Target("weights", run.supernet.weights, (*_again(run.path), "--name=fresh"), 0.3),
         Target("study", cut.study, (*_again(run.path), "--name=cut", "--resume"), 2, apart=True),
+        Target("checkpoint", stopped.last, _resumed(stopped.path.parent)),
         Target("exported", exported, ("evaluate", str(exported), str(trained.config))),
         Target("measurements", measured, _fit(str(measured)), 0.5),
     ]
@@ -105,9 +110,13 @@ def _dry(file: str) -> tuple[str, ...]:
     return ("compare", file, "--out", "{}/none", "--dry-run", "--json")
 
 
-def _again(run: Path) -> tuple[str, ...]:
+def _resumed(run: Path) -> tuple[str, ...]:
+    return (*_again(run, "train-supernet"), "--resume")
+
+
+def _again(run: Path, step: str = "search") -> tuple[str, ...]:
     words = [f"--set={key}={value}" for key, value in SETTINGS.items()]
-    return ("search", "digits_quickstart", *words, f"--out={run}")
+    return (step, "digits_quickstart", *words, f"--out={run}")
 
 
 def _fit(file: str) -> tuple[str, ...]:

@@ -126,6 +126,19 @@ def rows(source: str, generator: random.Random) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def tensors(source: bytes, generator: random.Random) -> bytes:
+    """A safetensors file with its bytes changed, or what its header says of the tensors."""
+    if generator.random() < 0.5:
+        return blob(source, generator)
+    end = 8 + int.from_bytes(source[:8], "little")
+    header = json.loads(source[8:end])
+    told = header["__metadata__"]
+    told["state"] = text(told["state"], generator, yaml=False).decode(errors="replace")
+    written = json.dumps(header).encode()
+    written += b" " * (-len(written) % 8)
+    return len(written).to_bytes(8, "little") + written + source[end:]
+
+
 def database(source: bytes, generator: random.Random) -> bytes:
     """An SQLite file with a value or a row changed."""
     if generator.random() < 0.35:

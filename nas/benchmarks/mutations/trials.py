@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.benchmarks.mutations.material import Target, prepare
-from nas.benchmarks.mutations.mutate import blob, database, rows, text
+from nas.benchmarks.mutations.mutate import blob, database, rows, tensors, text
 from nas.progress import SILENT, Reporter
 from search_spaces import UserError
 
@@ -109,6 +109,8 @@ def _try(
         mutated = rows(source.decode(), generator)
     elif path.suffix == ".db":
         mutated = database(source, generator)
+    elif path.suffix == ".safetensors":
+        mutated = tensors(source, generator)
     else:
         mutated = blob(source, generator)
     path.write_bytes(mutated)
@@ -120,15 +122,15 @@ def _outcome(target: Target, folder: Path, kept: Path, seconds: int) -> tuple[st
     words = [word.replace("{}", str(folder)) for word in target.command]
     said = io.StringIO()
     # what a command may write next to the file
-    mark = {p for p in folder.rglob("*") if p.is_file()}
+    mark = set(folder.rglob("*"))
     try:
         with contextlib.redirect_stderr(said), _limit(seconds):
             status = _call_apart(words, said) if target.apart else _call(words)
     except _Hang as late:
         return "hang", f"{' '.join(words)}\n{late}"
     finally:
-        for changed in {p for p in folder.rglob("*") if p.is_file()} - mark:
-            changed.unlink()
+        for new in sorted(set(folder.rglob("*")) - mark, reverse=True):  # folders after their files
+            new.rmdir() if new.is_dir() else new.unlink()
         for name in kept.rglob("*"):
             place = folder / name.relative_to(kept)
             if name.is_file() and (not place.exists() or _changed(place, name)):
