@@ -16,6 +16,7 @@ from lut.signature import signature
 from lut.tflite import write_operation
 from lut.tflite.model import unpack
 from search_spaces import UserError, names, space
+from tests.spaces import fitting
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
@@ -111,7 +112,7 @@ def test_every_network_of_the_space_is_covered(tiny):
 
 @pytest.mark.parametrize("name", names())
 def test_what_can_be_reached_is_what_networks_have(name):
-    searched = space(name, multiplier=0.25)
+    searched = fitting(name, multiplier=0.25)
     found = reachable([searched])
     source = random.Random(0)
     for architecture in [searched.smallest(), *(searched.random(source) for _ in range(5))]:

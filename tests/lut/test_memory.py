@@ -7,7 +7,8 @@ import pytest
 from lut.tflite import quantize, write_network
 from lut.tflite.memory import peak_memory
 from lut.tflite.model import unpack
-from search_spaces import names, space
+from search_spaces import names
+from tests.spaces import fitting
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
@@ -34,7 +35,7 @@ def arena(content):
 
 @pytest.mark.parametrize("name", [n for n in names() if not n.endswith(("_large", "_small"))])
 def test_it_is_what_the_interpreter_plans(name):
-    found = space(name, resolution=64, multiplier=0.5)
+    found = fitting(name, resolution=64, multiplier=0.5)
     source = random.Random(0)
     for architecture in (found.largest(), found.smallest(), found.random(source)):
         network = found.describe(architecture)

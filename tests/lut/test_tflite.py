@@ -12,6 +12,7 @@ from lut.tflite.model import unpack
 from search_spaces import Network, Operation, UserError, names, space
 from supernet import CompactNetwork
 from supernet.norms import ChannelNorm
+from tests.spaces import fitting
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
@@ -211,7 +212,7 @@ def test_random_networks_give_torchs_output(lowering):
 @pytest.mark.parametrize("name", [n for n in names() if not n.endswith("tiny")])
 def test_reference_networks_give_torchs_output(name):
     settings = {} if name == "fastdepth" else {"resolution": 64}
-    searched = space(name, multiplier=0.25, **settings)
+    searched = fitting(name, multiplier=0.25, **settings)
     network = searched.describe(searched.smallest())
     agree(*outputs(network), tolerance=1e-4)
 

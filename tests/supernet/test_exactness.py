@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from search_spaces import Architecture, SearchSpace, names, space
 from supernet import Supernet
 from supernet import supernet as supernet_module
+from tests.spaces import fitting
 from tests.supernet.exactness import forward_error, gradient_error, randomise
 
 SMALL = {"multiplier": 0.25, "classes": 4}
 SPACES: dict[str, SearchSpace] = {
     # odd sizes almost all the way down: 33, 17, 9, 5, 3, 2
-    name: space(name, resolution=33, **SMALL)
+    name: fitting(name, resolution=33, **SMALL)
     for name in names()
     if name != "fastdepth"
 }
