@@ -30,6 +30,7 @@ OperationType = Literal[
     "resize",
     "flatten",
     "layer_norm",
+    "channel_shuffle",
 ]
 
 Activation = Literal[
@@ -68,7 +69,8 @@ class Operation:
     start: int = 0
     """slice: the first channel taken."""
     mode: str = ""
-    """resize: ``nearest`` or ``bilinear``; pooling: ``ceil`` or ``floor``, ``+count_padding``."""
+    """resize: ``nearest`` or ``bilinear``; pooling: ``ceil`` or ``floor``, ``+count_padding``;
+    layer_norm: ``channels`` or ``all``; channel_shuffle: the number of groups."""
     node: str = ""
     """The node of the space's graph that this operation comes from."""
 

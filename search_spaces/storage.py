@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from search_spaces import joins, nodes, norms
+from search_spaces import cuts, joins, nodes, norms
 from search_spaces.choices import Choice, Unit, Width
 from search_spaces.errors import UserError
 from search_spaces.nodes import Node
@@ -13,7 +13,7 @@ from search_spaces.space import GRAPH_SCHEMA, SearchSpace
 
 NODE_TYPES: dict[str, type[Node]] = {
     cls.__name__: cls
-    for module in (nodes, joins, norms)
+    for module in (nodes, joins, norms, cuts)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Node) and cls is not Node
 }

@@ -147,6 +147,8 @@ def run_weightless(operation: Operation, inputs: list[Tensor]) -> Tensor:
             return x[:, operation.start : operation.start + operation.output_shape[0]]
         case "pad_channels":
             return functional.fit_channels(x, operation.output_shape[0])
+        case "channel_shuffle":
+            return functional.shuffle(x, int(operation.mode))
         case "concat":
             return torch.cat(inputs, 1)
         case "resize":

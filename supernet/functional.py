@@ -65,6 +65,13 @@ def upsample(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
+def shuffle(x: Tensor, groups: int) -> Tensor:
+    """Channels (N, groups · k, H, W) by turns, one of every group after the other."""
+    images, channels, height, width = x.shape
+    parts = x.reshape(images, groups, channels // groups, height, width)
+    return parts.transpose(1, 2).reshape(images, channels, height, width)
+
+
 def fit_channels(x: Tensor, channels: int) -> Tensor:
     """Cut x to its first ``channels`` channels, or extend it with zero channels."""
     if x.shape[1] == channels:

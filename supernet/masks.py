@@ -15,6 +15,7 @@ from torch import Tensor
 
 from search_spaces import SearchSpace
 from search_spaces.choices import Values, Width
+from search_spaces.cuts import ChannelShuffle, Slice
 from search_spaces.joins import Add, Bypass, Concat
 from search_spaces.nodes import (
     Conv,
@@ -215,9 +216,13 @@ class Masks:
             return torch.stack([_fit(m, width) for m in inputs]).amax(0)
         if isinstance(node, Concat):
             return torch.cat(inputs, 1)
+        if isinstance(node, Slice):
+            return inputs[0][:, node.start : node.stop]
         if isinstance(node, Flatten):
             return inputs[0].repeat_interleave(self._plan.channels(name) // inputs[0].shape[1], 1)
-        known = Conv | Elementwise | Pool | GlobalPool | Resize | Multiply | LayerNorm
+        known = (
+            Conv | Elementwise | Pool | GlobalPool | Resize | Multiply | LayerNorm | ChannelShuffle
+        )
         assert isinstance(node, known)
         return inputs[0]
 

@@ -119,6 +119,8 @@ def _through(operation: Operation, inputs: Sequence[Labels], node: object, group
             return x[operation.start : operation.start + count]
         case "pad_channels":
             return [*x, *[None] * (count - len(x))]
+        case "channel_shuffle":
+            return [None] * count
         case "concat":
             return [label for labels in inputs for label in labels]
         case "flatten":

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from search_spaces import SearchSpace
 from search_spaces.choices import Values
+from search_spaces.cuts import ChannelShuffle, Slice
 from search_spaces.joins import Add, Bypass, Concat
 from search_spaces.nodes import (
     Conv,
@@ -160,6 +161,10 @@ def weightless(node: Node, inputs: list[Tensor]) -> Tensor:
         case Resize():
             size = (x.shape[2] * node.factor, x.shape[3] * node.factor)
             return functional.upsample(x, size, node.mode)
+        case Slice():
+            return x[:, node.start : node.stop]
+        case ChannelShuffle():
+            return functional.shuffle(x, node.groups)
         case Concat():
             return torch.cat(inputs, 1)
         case Flatten():

@@ -95,6 +95,8 @@ def _differences(
     model: nn.Module, space: SearchSpace, weights: dict[str, Tensor], seed: int
 ) -> dict[str, float]:
     x = torch.randn(2, *space.input_shape, generator=torch.Generator().manual_seed(seed))
+    model.train()(x)
+    model.eval()
     rebuilt = CompactNetwork(space.describe(space.largest()), initial=False).eval()
     rebuilt.load_state_dict(weights)
     first = _error(outputs_of(rebuilt, x), outputs_of(model, x))
@@ -116,7 +118,7 @@ def _error(got: list[Tensor], expected: list[Tensor]) -> float:
 
 
 def _made(name: str, seed: int) -> nn.Module:
-    """The model in evaluation mode, its running statistics and small gains drawn as well."""
+    """The model with random weights, its running statistics still to be taken."""
     import nas.vision  # noqa: F401, I001  (makes torchvision and timm importable)
     import torchvision
 
@@ -137,10 +139,8 @@ def _made(name: str, seed: int) -> nn.Module:
         model = load_model(name)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
-            assert module.running_var is not None
-            module.running_mean.uniform_(-0.1, 0.1)
-            module.running_var.uniform_(0.8, 1.2)
-    return model.eval()
+            module.momentum = None  # so statistics are those of the images, and no signal dies
+    return model
 
 
 def _names(networks: str) -> list[str]:

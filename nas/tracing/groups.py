@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from search_spaces.choices import Choice, Unit, Width, widths
+from search_spaces.cuts import ChannelShuffle, Slice
 from search_spaces.joins import Add, Concat
 from search_spaces.nodes import Conv, Flatten, Linear, Multiply, Node
 from search_spaces.operation import Shape
@@ -107,12 +108,36 @@ class Groups:
             for other in inputs[1:]:
                 self._tie(inputs[0], other)
             return inputs[0]
+        if isinstance(node, Slice):
+            return self._sliced(node, inputs[0])
+        if isinstance(node, ChannelShuffle):
+            self._fix(inputs[0])
+            return self._fixed(node.name, self._shapes[node.name][0])
         if isinstance(node, Concat):
             return tuple(segment for segments in inputs for segment in segments)
         if isinstance(node, Flatten):
             _, height, width = self._shapes[node.inputs[0]]
             return tuple(s._replace(multiple=s.multiple * height * width) for s in inputs[0])
         return inputs[0]
+
+    def _fixed(self, name: str, width: int) -> tuple[Segment, ...]:
+        made = self._new(name, width)
+        self._fix(made)
+        return made
+
+    def _sliced(self, node: Slice, x: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """Whole segments as they are; a cut within one fixes the widths that it goes through."""
+        taken, offset = [], 0
+        for segment in x:
+            end = offset + self.of(segment).width * segment.multiple
+            if node.start <= offset and end <= node.stop:
+                taken.append(segment)
+            elif offset < node.stop and node.start < end:
+                self._fix((segment,))
+                part = min(end, node.stop) - max(offset, node.start)
+                taken += self._fixed(node.name, part)
+            offset = end
+        return tuple(taken)
 
     def _grouped(self, node: Conv, x: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """Groups of unchanged width come and go, so the filters are a multiple of the input."""

@@ -6,6 +6,7 @@ raises `UnsupportedError`; reading goes on, so that every such place is found be
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -35,7 +36,8 @@ class Value(NamedTuple):
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     filler: float = 0.0
     layout: str = "NCHW"
-    """The order of the axes; L stands for all positions in a row."""
+    """The order of the axes; L stands for all positions in a row, G for groups of channels."""
+    groups: int = 1
     pending: Literal["", "x+3", "relu6(x+3)", "x*relu6(x+3)"] = ""
 
 
@@ -69,10 +71,6 @@ REASONS = {
     "bmm": "a product of two feature tensors (attention)",
     "pixel_shuffle": "pixel shuffle moves channels into positions",
     "pixel_unshuffle": "pixel unshuffle moves positions into channels",
-    "chunk": "channels are split; channel groups hold whole tensors",
-    "split": "channels are split; channel groups hold whole tensors",
-    "split_with_sizes": "channels are split; channel groups hold whole tensors",
-    "slice": "a part of a tensor is taken; channel groups hold whole tensors",
     "conv1d": "one-dimensional convolution",
     "conv3d": "three-dimensional convolution",
     "leaky_relu": "activation LeakyReLU",
@@ -88,6 +86,9 @@ Handler = Callable[["Reader", torch.fx.Node, dict[str, Any]], None]
 HANDLERS: dict[str, Handler] = {}
 """ATen operation → what reads it; `handles` fills it."""
 
+
+AXES = frozenset({"permute", "transpose", "view", "reshape", "_unsafe_view", "contiguous", "clone"})
+"""What may be done to channels that are taken apart into groups."""
 
 ANY_LAYOUT: set[str] = set()
 """Operations that are read whatever the order of the axes; the others need channels first."""
@@ -119,7 +120,7 @@ class Reader:
     outputs: list[str] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    _values: dict[torch.fx.Node, Value | Weight | None] = field(default_factory=dict)
+    _values: dict[torch.fx.Node, Value | Weight | list[Value] | None] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
     _layout: str = "NCHW"
 
@@ -144,6 +145,10 @@ class Reader:
         return None
 
     def _call(self, node: torch.fx.Node) -> None:
+        if node.target is operator.getitem:
+            values = self._values[node.args[0]]  # type: ignore[index]
+            self._values[node] = values[node.args[1]] if isinstance(values, list) else None  # type: ignore[index]
+            return
         name = base_name(node)
         arguments = bind(node)
         # one unreadable place is reported once, not again by everything after it
@@ -169,7 +174,10 @@ class Reader:
             self._rebind(node)
 
     def _common_layout(self, node: torch.fx.Node, name: str) -> str:
-        found = {v.layout for n in node.all_input_nodes if isinstance(v := self._values[n], Value)}
+        values = [v for n in node.all_input_nodes if isinstance(v := self._values[n], Value)]
+        found = {v.layout for v in values}
+        if any("G" in layout for layout in found) and name not in AXES:
+            raise UnsupportedError(REORDERED)
         if len(found) > 1 or (found != {"NCHW"} and name not in ANY_LAYOUT | SKIPPED):
             raise UnsupportedError(REORDERED)
         return found.pop()
@@ -206,7 +214,7 @@ class Reader:
         value = self._values[node]
         if isinstance(value, Value) and not any(value.padding):
             expected = tuple(node.meta["val"].shape[1:])
-            described = in_layout(self.shapes[value.name], value.layout)
+            described = in_layout(self.shapes[value.name], value.layout, value.groups)
             assert described[: len(expected)] == expected, (node, value, expected)
 
     def _output(self, node: torch.fx.Node) -> None:
@@ -234,7 +242,7 @@ class Reader:
         value = self._values.get(argument) if isinstance(argument, torch.fx.Node) else None
         if isinstance(value, Weight):
             raise UnsupportedError("arithmetic with a parameter or buffer of its own")
-        if value is None:
+        if value is None or isinstance(value, list):
             raise UnsupportedError(f"arithmetic with the constant {argument!r}")
         if any(value.padding) and not padded:
             raise UnsupportedError("padding that no convolution or pooling follows")
@@ -287,23 +295,31 @@ class Reader:
 
     def append(self, fx: torch.fx.Node, node: Node, **weights: Tensor | None) -> None:
         """Add a node that computes ``fx``, its axes in the order of the inputs'."""
+        self._values[fx] = self.add(fx, node, **weights)
+
+    def several(self, fx: torch.fx.Node, values: list[Value]) -> None:
+        """``fx`` is a list of tensors."""
+        self._values[fx] = values
+
+    def add(self, fx: torch.fx.Node, node: Node, **weights: Tensor | None) -> Value:
+        """Add a node that computes a part of ``fx``."""
         inputs = [Described(i, self.shapes[i], prefix(self.shapes[i][0])) for i in node.inputs]
         _, out = node.lower(inputs, {}, "concat")
         assert out is not None
         self.nodes.append(node)
         self.shapes[node.name] = out.shape
         self.weights[node.name] = {k: t for k, t in weights.items() if t is not None}
-        self._values[fx] = Value(node.name, layout=self._layout)
+        return Value(node.name, layout=self._layout)
 
     def same(self, fx: torch.fx.Node, value: Value) -> None:
         """``fx`` computes nothing new."""
         self._values[fx] = value
 
 
-def in_layout(shape: Shape, layout: str) -> tuple[int, ...]:
+def in_layout(shape: Shape, layout: str, groups: int = 1) -> tuple[int, ...]:
     """The sizes of one image's axes in this order."""
     channels, height, width = shape
-    sizes = {"C": channels, "H": height, "W": width, "L": height * width}
+    sizes = {"C": channels // groups, "G": groups, "H": height, "W": width, "L": height * width}
     return tuple(sizes[axis] for axis in layout[1:])
 
 

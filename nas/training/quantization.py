@@ -29,7 +29,9 @@ from supernet.compact import (
 FUSED = ("none", "relu", "relu6")
 """Activations inside an operator of the file: what is before them is never rounded."""
 
-COPYING = frozenset({"slice", "pad_channels", "concat", "max_pool", "avg_pool", "flatten"})
+COPYING = frozenset({"slice", "pad_channels", "concat", "max_pool", "avg_pool", "flatten"}) | {
+    "channel_shuffle"
+}
 """Operations whose outputs are on the scale of their inputs."""
 
 HARD_SWISH_FLOOR = -3.0

@@ -110,6 +110,7 @@ OPERATIONS = {
     "maximum, padded": pool("max_pool", 8, 4, 3, 2, 1, "floor"),
     "global average": unary("global_avg_pool", (6, 5, 4), (6, 1, 1), kernel=(5, 4)),
     "slice": unary("slice", (9, 4, 5), (4, 4, 5), start=3),
+    "shuffle": unary("channel_shuffle", (6, 4, 5), (6, 4, 5), mode="3"),
     "channel pad": unary("pad_channels", (4, 4, 5), (9, 4, 5)),
     "nearest": unary("resize", (4, 3, 5), (4, 6, 10), mode="nearest"),
     "bilinear": unary("resize", (4, 3, 5), (4, 6, 10), mode="bilinear"),

@@ -93,3 +93,21 @@ def _flatten(at: Lowering, inputs: Sequence[int]) -> int:
         "ReshapeOptions",
         newShape=list(at.out),
     )
+
+
+@lowers("channel_shuffle")
+def _channel_shuffle(at: Lowering, inputs: Sequence[int]) -> int:
+    b, x, groups = at.b, inputs[0], int(at.op.mode)
+    _, height, width, channels = at.out
+    each = channels // groups
+
+    def reshape(y: int, shape: tuple[int, ...], name: str) -> int:
+        target = b.constant("shape", np.array(shape, dtype=np.int32))
+        args = ([y, target], f"{at.name}/{name}", shape)
+        return b.operator("RESHAPE", *args, "ReshapeOptions", newShape=list(shape))
+
+    # pixels in a row: a transposition of three axes is one that runtimes have
+    x = reshape(x, (height * width, groups, each), "grouped")
+    order = b.constant("order", np.array([0, 2, 1], dtype=np.int32))
+    args = ([x, order], f"{at.name}/turned", (height * width, each, groups))
+    return reshape(b.operator("TRANSPOSE", *args, "TransposeOptions"), at.out, "out")

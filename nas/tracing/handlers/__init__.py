@@ -1,5 +1,5 @@
 """What reads each ATen operation; importing this package registers all of them."""
 
-from nas.tracing.handlers import affine, arithmetic, axes, layers, norms, positions
+from nas.tracing.handlers import affine, arithmetic, axes, cuts, layers, norms, positions
 
-__all__ = ["affine", "arithmetic", "axes", "layers", "norms", "positions"]
+__all__ = ["affine", "arithmetic", "axes", "cuts", "layers", "norms", "positions"]

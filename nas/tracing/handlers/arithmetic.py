@@ -132,12 +132,13 @@ def _activated(reader: Reader, x: Value, y: Value) -> tuple[str, Activation] | N
     return None
 
 
-@handles("cat", "concat")
+@handles("cat", "concat", any_layout=True)
 def cat(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     """A concatenation of channels."""
     parts = [reader.feature(part) for part in a["tensors"]]
     rank = len(fx.meta["val"].shape)
-    if a["dim"] % rank != 1:
+    axis = parts[0].layout.index("C") if rank == len(parts[0].layout) else 1
+    if a["dim"] % rank != axis:
         raise UnsupportedError("concatenation along another dimension than the channels")
     maxima = tuple(reader.shapes[part.name][0] for part in parts)
     if len(parts) == 1:

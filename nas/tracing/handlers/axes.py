@@ -8,8 +8,8 @@ import torch
 
 from nas.tracing.reader import REORDERED, Reader, UnsupportedError, handles
 
-LAYOUTS = frozenset({"NCHW", "NHWC", "NCL", "NLC"})
-"""The orders that are followed."""
+LAYOUTS = frozenset({"NCHW", "NHWC", "NCL", "NLC", "NGCHW", "NCGHW"})
+"""The orders that are followed; with G the channels are taken apart into groups."""
 
 
 @handles("permute", "transpose", any_layout=True)

@@ -19,6 +19,7 @@ from nas.tracing.reader import (
     handles,
     in_layout,
 )
+from search_spaces.cuts import ChannelShuffle
 from search_spaces.nodes import Flatten, GlobalPool, Pool, Resize
 
 
@@ -81,6 +82,11 @@ def adaptive_max_pool2d(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) ->
     _global_or_windows(reader, fx, x, pair(a["output_size"]), "max_pool")
 
 
+def whole(x: Value, rank: int) -> bool:
+    """False for a tensor whose axes of size one were dropped."""
+    return rank == len(x.layout)
+
+
 def _global_or_windows(
     reader: Reader, fx: torch.fx.Node, x: Value, size: tuple[int, int], kind: Any
 ) -> None:
@@ -123,6 +129,17 @@ def reshape(reader: Reader, fx: torch.fx.Node, a: dict[str, Any]) -> None:
     shape = tuple(fx.meta["val"].shape)
     if shape[0] != BATCH:
         raise UnsupportedError("a reshape that mixes images of the batch")
+    if x.layout == "NCGHW" and shape[1:] == (channels, height, width):
+        name = reader.path(fx, "shuffle")
+        node = ChannelShuffle(name=name, inputs=(x.name,), groups=x.groups)
+        reader.append(fx, node)
+        reader.same(fx, Value(name))
+        return
+    if x.layout == "NCHW" and len(shape) == 5 and channels % shape[1] == 0:
+        groups = shape[1]
+        if shape[2:] == (channels // groups, height, width):
+            reader.same(fx, x._replace(layout="NGCHW", groups=groups))
+            return
     rows = x.layout.replace("HW", "L")
     for layout in (rows, rows.replace("L", "HW")):
         if shape[1:] == in_layout(reader.shapes[x.name], layout) and (height, width) != (1, 1):

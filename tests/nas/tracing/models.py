@@ -90,6 +90,27 @@ class Modern(nn.Module):
         return self.last(F.elu(x).flatten(2).transpose(1, 2).mean(1))
 
 
+class Parts(nn.Module):
+    """Channels split off, put together and shuffled; positions that are skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 16, 1), nn.Conv2d(3, 24, 1)
+        self.inner, self.outer = nn.Conv2d(24, 32, 3, padding=1), nn.Conv2d(32, 8, 1)
+        self.norm = nn.BatchNorm2d(40)
+        self.last = nn.Linear(40 + 4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(torch.cat([self.a(x), self.b(x)], 1))[:, :, ::2, ::2]
+        # back into the two tensors that were put together
+        a, b = x.split([16, 24], dim=1)
+        c = self.outer(F.relu(self.inner(b)))
+        d, e = c.chunk(2, 1)
+        mixed = c.view(-1, 2, 4, 16, 16).transpose(1, 2).reshape(-1, 8, 16, 16)
+        x = torch.cat([d * torch.sigmoid(e) + mixed[:, 2:6], a, b], 1)
+        return self.last(x.mean((2, 3)))
+
+
 def build_unet() -> nn.Module:
     return UNet()
 

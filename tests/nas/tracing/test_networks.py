@@ -19,7 +19,7 @@ from search_spaces import Architecture, SearchSpace, space_of
 from supernet import Assignment, CompactNetwork, Supernet, extract
 from supernet.compact import layer_key
 from supernet.pruning import reorder, shrink
-from tests.nas.tracing.models import HandWritten, Modern, UNet
+from tests.nas.tracing.models import HandWritten, Modern, Parts, UNet
 
 TIMM = {
     "resnet18": 64,
@@ -42,6 +42,8 @@ def make(name: str, classes: int = 10) -> tuple[nn.Module, int]:
         model: nn.Module = UNet(deep=True)
     elif name == "hand_written":
         model = HandWritten()
+    elif name == "parts":
+        model = Parts()
     elif name == "modern":
         model = Modern()
     else:
@@ -54,7 +56,7 @@ def make(name: str, classes: int = 10) -> tuple[nn.Module, int]:
             for tensor in (module.bias.data, module.running_mean):
                 assert tensor is not None
                 tensor.uniform_(-0.2, 0.2)
-    return model.eval(), {"unet": 32, "hand_written": 32, "modern": 32, **TIMM}[name]
+    return model.eval(), {"unet": 32, "hand_written": 32, "modern": 32, "parts": 32, **TIMM}[name]
 
 
 @torch.no_grad()
@@ -104,7 +106,7 @@ def error(got: list[Tensor], expected: list[Tensor]) -> float:
     )
 
 
-@pytest.mark.parametrize("name", [*TIMM, "unet", "hand_written"])
+@pytest.mark.parametrize("name", [*TIMM, "unet", "hand_written", "parts"])
 def test_traced_network_is_the_original(name: str) -> None:
     model, resolution = make(name)
     space, weights = space_from_model(model, resolution, check=False)
@@ -133,6 +135,13 @@ def test_traced_network_is_the_original(name: str) -> None:
         assert error(compact, outputs_of(model, x)) < 1e-4
         # filters were really dropped, and they mattered
         assert error(compact, original) > 1e-3
+
+
+def test_whole_tensors_that_are_split_off_stay_free() -> None:
+    space, _ = space_from_model(Parts(), 32)
+    assert list(space.choices) == ["a.width", "b.width", "inner.width"]
+    smaller = space.describe({"a.width": 8, "b.width": 16, "inner.width": 32})
+    assert smaller.operations[-1].input_shapes == ((28, 1, 1),)
 
 
 def test_norms_and_reordered_axes_are_exact(tmp_path: Path) -> None:
