@@ -58,7 +58,7 @@ def branch(x: Tensor) -> Tensor:
         (Lambda(lambda x: x[:, :, 1:]), "middle (Lambda): a part of the positions is taken"),
         (Lambda(lambda x: x + torch.ones(16, 16)), "differs from position to position"),
         (Lambda(lambda x: x * x.mean(1, keepdim=True)), "a mean over something else"),
-        (Lambda(lambda x: x.view(2, 16, 4, 4, 16)), "a reshape to 16×4×4×16"),
+        (Lambda(lambda x: x.reshape(2, 32, 8, 16)), "a reshape to 32×8×16"),
         (Lambda(lambda x: x.transpose(2, 3)), "dimensions are reordered"),
         (Lambda(branch), "its control flow depends on the values of a tensor"),
         (nn.Conv2d(8, 16, 1), "cannot be traced on a batch of 3×16×16 images"),
