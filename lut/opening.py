@@ -34,7 +34,7 @@ def open_cost_model(
         UserError: unknown device, no such table, a file that is none, or one of another device or
             precision.
     """
-    from lut.fit import fitted_names, load_fitted
+    from lut.fit import RECIPES, fitted_names, load_fitted
 
     if table is not None:
         model = _read(table)
@@ -55,6 +55,11 @@ def open_cost_model(
         raise UserError(
             f"there is no {wanted} table of this machine yet; measure one with "
             f"`nas lut build EXPERIMENT --device host{_option(wanted)}`"
+        )
+    if device in RECIPES:
+        raise UserError(
+            f"device {device} has no coefficients yet: nas lut fit {device} MEASUREMENTS --out "
+            f"lut/fit/coefficients/{device}.json"
         )
     raise unknown("device", device, [*fitted_names(), "host"])
 

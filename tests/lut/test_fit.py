@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lut import open_cost_model
 from lut.cost import UncoveredError
 from lut.fit import (
     RECIPES,
@@ -183,6 +184,12 @@ def test_shipped_names_are_the_recipes():
     assert fitted_names() == sorted(RECIPES)
     with pytest.raises(UserError, match="did you mean 'pixel1-cpu'"):
         load_fitted("pixel1")
+
+
+def test_a_recipe_without_coefficients_says_how_they_are_made(monkeypatch):
+    monkeypatch.setitem(RECIPES, "pixel1-cpu-medium", RECIPES["pixel1-cpu"])
+    with pytest.raises(UserError, match="nas lut fit pixel1-cpu-medium MEASUREMENTS --out"):
+        open_cost_model("pixel1-cpu-medium")
 
 
 def test_filters_are_priced_by_whole_tiles():
