@@ -1,11 +1,12 @@
 # make demo: the whole method on this machine. make test: the tests. make package: wheel and sdist.
+# make docs: the site.
 # All make their own environment in .venv, once.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint package install
+.PHONY: demo test lint package docs install
 
 demo: install
 	$(VENV)/bin/nas quickstart
@@ -21,6 +22,16 @@ lint: install
 # wheel and sdist into dist/, their contents checked, and the wheel tried in an empty folder
 package: install
 	$(VENV)/bin/python .ci/package.py
+
+# the documentation as a site, in build/site (its search needs a server: python -m http.server
+# -d build/site); a warning is an error, links and anchors included
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
+	@echo build/site/index.html
+
+$(VENV)/.docs: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
 
 install: $(READY)
 
