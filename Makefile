@@ -26,7 +26,7 @@ package: install
 # the documentation as a site, in build/site (its search needs a server: python -m http.server
 # -d build/site); a warning is an error, links and anchors included
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build
 	@echo build/site/index.html
 
 $(VENV)/.docs: $(READY)

@@ -142,3 +142,11 @@ def test_the_commands_of_the_page_about_shipping_are_ones():
         context = command.make_context(command.name, words)
         if context.params.get("overrides"):
             load_experiment("digits_quickstart", list(context.params["overrides"]))
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r": ([\w/-]+\.md)$", navigation, re.MULTILINE))
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    assert pages <= named
