@@ -69,9 +69,13 @@ def latency_of(value: Any, where: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{where}: {value!r} is not a latency in ms")
-    if not (math.isfinite(value) and value > 0):
-        raise UserError(f"{where}: a latency is above 0 and finite, this is {value}")
-    return float(value)
+    try:
+        latency = float(value)
+    except OverflowError:  # a whole number that no float can be
+        latency = math.inf
+    if not (math.isfinite(latency) and latency > 0):
+        raise UserError(f"{where}: a latency is above 0 and finite, this is {latency}")
+    return latency
 
 
 def _parsed(text: str, path: Path, parse: Callable[[str], Any]) -> Any:

@@ -41,6 +41,7 @@ class ExportedFile:
         try:
             stored = read_metadata(content)
             self._interpreter = open_interpreter(content)
+            (self._input,) = self._interpreter.get_input_details()
         except (UserError, ValueError, TypeError, IndexError) as error:
             raise UserError(f"{path}: {error}") from None
         except Exception as error:
@@ -53,7 +54,6 @@ class ExportedFile:
         self.metadata = ImageMetadata.from_dict(
             {**stored, "schema": METADATA_SCHEMA, "task": extra.get("task", "")}
         )
-        (self._input,) = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
 
     @property
@@ -108,8 +108,12 @@ class ExportedFile:
         value = image[None]
         if self.precision == "int8":
             value = Scale(*self._input["quantization"]).store(value)
-        self._interpreter.set_tensor(self._input["index"], value)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.set_tensor(self._input["index"], value)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise UserError(f"{self.path}: damaged, LiteRT cannot run it ({said})") from error
         found = []
         for entry in self._outputs:
             output = self._interpreter.get_tensor(entry["index"])

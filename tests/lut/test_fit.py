@@ -331,3 +331,11 @@ def test_a_list_of_networks_with_a_missing_column_or_network_is_refused(tmp_path
     operations.write_text("model,operation,feature\nmini,CONV_2D,\"__import__('os')\"\n")
     with pytest.raises(UserError, match="not a Python literal"):
         read_networks(networks, operations, "ms")
+
+
+@pytest.mark.parametrize("latency", ["1" + "0" * 400, "-1", "0", "true", "NaN", '"x"'])
+def test_a_latency_that_can_be_none_is_refused(tmp_path, latency):
+    path = tmp_path / "blocks.json"
+    path.write_text(f'{{"firstconv_128_3_16_2_3": {latency}}}')
+    with pytest.raises(UserError, match="latency"):
+        read_measurements(path)
