@@ -223,7 +223,7 @@ def _tradeoff(runs: Sequence[Run]) -> str:
             "The line is the family that the search found, scored during the search on the "
             "hold-out split. Filled marks are networks after their own training."
         )
-    body = _key([*families, *_role_keys(runs)]) + drawn[0]
+    body = _key([*families, *_role_keys(runs)]) + f'<div class="wide">{drawn[0]}</div>'
     if drawn[1:]:
         body += f'<div class="pair">{"".join(drawn[1:])}</div>'
     return section("Trade-off", note, body)
