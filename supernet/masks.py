@@ -8,8 +8,6 @@ for it backwards through everything that mixes no channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -123,7 +121,8 @@ def masked_nodes(space: SearchSpace) -> frozenset[str]:
 class MaskPlan:
     """Masks (G, C) of every node that needs one, from the widths of G sub-networks.
 
-    All masks of a batch are made as one comparison and travel to the device as one tensor.
+    The widths of a batch are one table, and its masks one comparison with ``positions``: channel i
+    of them is number ``positions[i]`` of the widths in column ``columns[i]``.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -147,27 +146,26 @@ class MaskPlan:
             self._sources.append(key)
             positions.append(torch.arange(width))
             offset += width
-        self._position = torch.cat(positions)
         counts = torch.tensor([len(p) for p in positions])
-        self._column = torch.repeat_interleave(torch.arange(len(positions)), counts)
+        self.positions = torch.cat(positions)
+        self.columns = torch.repeat_interleave(torch.arange(len(positions)), counts)
+        self._stretches = {
+            node.name: self._stretch[self._key(node)]
+            for node in space.nodes
+            if node.name in self.apart or mixes_channels(node)
+        }
 
     def channels(self, name: str) -> int:
         """Channels of a node's output in the largest network."""
         return self.space.largest_shapes[name][0]
 
-    def __call__(self, groups: Sequence[Values], like: Tensor) -> Masks:
-        """The masks of these sub-networks, in the type and on the device of ``like``."""
-        table = torch.tensor(
-            [[_width(width, requires, g) for width, requires in self._sources] for g in groups]
-        )
-        flat = (self._position < table[:, self._column]).to(like.dtype)
-        if like.device.type != "cpu":
-            flat = flat.pin_memory().to(like.device, non_blocking=True)
-        return Masks(self, flat)
+    def widths(self, values: Values) -> list[int]:
+        """A sub-network's row of the table."""
+        return [_width(width, requires, values) for width, requires in self._sources]
 
-    def stretch(self, node: Node) -> tuple[int, int]:
-        """Where the node's filters, or the one flag of its removal, stand in the comparison."""
-        return self._stretch[self._key(node)]
+    def stretch(self, name: str) -> tuple[int, int]:
+        """Where a node's filters, or the one flag of its removal, stand in the comparison."""
+        return self._stretches[name]
 
     @staticmethod
     def _key(node: Node) -> tuple[Width, str | None]:
@@ -199,14 +197,14 @@ class Masks:
             return self._flat.new_ones(len(self._flat), self._plan.space.input_channels)
         mask = self._of_widths(name)
         if name in self._plan.apart:
-            start, stop = self._plan.stretch(self._plan.node(name))
+            start, stop = self._plan.stretch(name)
             return mask * self._flat[:, start:stop]
         return mask
 
     def _of_widths(self, name: str) -> Tensor:
         node = self._plan.node(name)
         if isinstance(node, Conv | Linear) and mixes_channels(node):
-            start, stop = self._plan.stretch(node)
+            start, stop = self._plan.stretch(name)
             return self._flat[:, start:stop]
         inputs = [self.of(i) for i in node.inputs]
         if isinstance(node, Bypass):

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from search_spaces import Operation
 from search_spaces.norms import LayerNorm
-from supernet.layers import Batch, per_image
+from supernet.layers import Batch, per_image, side
+from supernet.layout import apart, beside
 
 
 class ChannelNorm(nn.Module):
@@ -62,10 +63,11 @@ class SuperLayerNorm(nn.Module):
         self.norm = ChannelNorm(channels, node.eps, node.over)
 
     def forward(self, x: Tensor, batch: Batch | None) -> Tensor:
-        """(N, C, H, W) → the same shape, dropped channels zero."""
+        """A tensor of this pass → the same shape, dropped channels zero."""
         if batch is None:
             out: Tensor = self.norm(x)
         else:
-            kept = per_image(batch.masks.of(self.node.name), len(x)).to(x.dtype)
-            out = self.norm(x, kept[:, :, None, None])
+            images = apart(x, side(batch))
+            kept = per_image(batch.masks.of(self.node.name), len(images)).to(x.dtype)
+            out = beside(self.norm(images, kept[:, :, None, None]), side(batch))
         return out
