@@ -16,6 +16,8 @@ FAST = ["--set=threads=1", "--set=accelerator=cpu", "--set=supernet.epochs=200"]
 
 AT = """
 import os, signal, sys, {module} as place
+# as in a terminal: what runs in the background inherits that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 kept = place.{name}
 def now(*arguments, **named):
     os.killpg(0, signal.SIGINT)
