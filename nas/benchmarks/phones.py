@@ -92,7 +92,7 @@ def _search(
     """The best network within the budget."""
     search = open_optimizer(name, problem, dict(settings))
     while candidates := search.ask():
-        values = scores(problem.rows([c.architecture for c in candidates]))
+        values = scores(problem.rows([c.architecture for c in candidates]))[:, 0]
         search.tell([Result(c, float(v)) for c, v in zip(candidates, values, strict=True)])
     best = search.best()
     if best is None or not np.all(
