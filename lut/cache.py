@@ -49,7 +49,11 @@ def open_cached(path: Path, info: DeviceInfo, around: Surroundings, *, fresh: bo
     empty = Table(
         device=info,
         source="nas lut build",
-        conditions={"method": METHOD, **asdict(around), "behind": list(around.behind)},
+        conditions={
+            "method": METHOD[info.precision],
+            **asdict(around),
+            "behind": list(around.behind),
+        },
     )
     if fresh or not path.exists():
         return empty

@@ -22,6 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from lut.cost import Precision
 from lut.references import SHARES
 from lut.tflite.lowering import lower
 from lut.tflite.model import Array, ModelBuilder, pack
@@ -30,8 +31,9 @@ from lut.tflite.weights import random_weights
 from search_spaces import Operation
 from search_spaces.operation import Shape
 
-METHOD = 2
-"""The version of probes and writer; costs measured by another one do not mix."""
+METHOD: dict[Precision, int] = {"float32": 2, "int8": 3}
+"""The version of probes and writer; costs measured by another one do not mix. 3: hard-swish in
+int8 files is multiplications, which every delegate has."""
 
 _COLUMNS = 512
 """Inputs of the streaming product; its outputs follow from the bytes to stream."""

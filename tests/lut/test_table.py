@@ -2,18 +2,21 @@
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from lut import Table, UncoveredError
+from lut.cache import open_cached
 from lut.cost import DeviceInfo
+from lut.probes import Surroundings
 from lut.signature import operation_of, signature
 from lut.table import merged
 from search_spaces import Operation, UserError, names, space
 
 DEVICE = DeviceInfo("bench", "a test bench", "one", 1, "none", "1", "float32", "measured")
+AROUND = Surroundings(stream_bytes=0, copies=16)
 ASSETS = Path(__file__).parents[1] / "assets"
 
 
@@ -174,3 +177,15 @@ def test_tables_of_different_units_or_conditions_do_not_mix():
 def test_impossible_costs_are_refused(value):
     with pytest.raises(UserError, match="is not a latency"):
         table_of([(conv(8, 16), value)])
+
+
+def test_an_int8_table_of_files_as_they_were_written_before_is_measured_anew(tmp_path):
+    """Hard-swish is written otherwise in int8 since; float32 tables stay."""
+    for precision, entries in (("float32", 1), ("int8", 0)):
+        info = replace(DEVICE, precision=precision)
+        conditions = {"method": 2, **asdict(AROUND), "behind": []}
+        table = Table(info, "nas lut build", conditions=conditions)
+        table.add(conv(8, 16), 0.5)
+        path = tmp_path / f"{precision}.json"
+        table.save(path)
+        assert len(open_cached(path, info, AROUND, fresh=False)) == entries
