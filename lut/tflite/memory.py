@@ -19,7 +19,7 @@ from lut.tflite.lowering import lower
 from lut.tflite.model import Array, ModelBuilder
 from lut.tflite.operators.base import nhwc
 from lut.tflite.weights import OperationWeights, weight_shape
-from search_spaces import Network, Operation
+from search_spaces import Network, Operation, UserError
 from search_spaces.space import INPUT
 
 ALIGNMENT = 64
@@ -131,6 +131,9 @@ def peak_memory(network: Network, precision: Precision = "float32") -> int:
 
     Returns:
         The size of the memory that all of them share, input and outputs included, weights not.
+
+    Raises:
+        UserError: a layer is larger than any machine's memory.
     """
     builder = _Shapes(network.name, 1 if precision == "int8" else 4)
     tensors = {INPUT: builder.tensor(INPUT, nhwc(network.input_shape))}
@@ -147,7 +150,10 @@ def _hollow(operation: Operation) -> OperationWeights | None:
     if shape is None:
         return None
     zero = np.zeros((), dtype=np.float32)
-    return OperationWeights(np.broadcast_to(zero, shape), np.broadcast_to(zero, shape[:1]))
+    try:
+        return OperationWeights(np.broadcast_to(zero, shape), np.broadcast_to(zero, shape[:1]))
+    except ValueError:  # more values than an address can count
+        raise UserError(f"{operation.name}: no machine holds weights of {list(shape)}") from None
 
 
 def placed(maps: Sequence[_Map]) -> int:

@@ -89,7 +89,10 @@ def results_of(connection: Connection, trials: list[int]) -> dict[int, dict[str,
             .where(ATTRIBUTES.c.trial_id.in_(trials))
             .where(ATTRIBUTES.c.key.in_(RESULTS))
         ):
-            results.setdefault(trial, {})[key] = json.loads(text)
+            value = json.loads(text)
+            if key in ("score", "loss", "seconds") and not isinstance(value, int | float | None):
+                raise ValueError(f"trial {trial}: {key} = {value!r}")
+            results.setdefault(trial, {})[key] = value
     return results
 
 

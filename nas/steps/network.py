@@ -21,7 +21,7 @@ from nas.steps.common import check_input, say_encoder, start_outputs
 from nas.steps.fit import Job, fit, step
 from nas.steps.shipping import Tuned, ship, tune
 from nas.steps.start import inherited, start_of
-from nas.tasks.base import Evaluation, Task
+from nas.tasks.base import SplitScores, Task
 from nas.training.evaluation import evaluate
 from search_spaces import Architecture, UserError, space_of
 from supernet import CompactNetwork, Supernet, extract, recalibrate
@@ -115,7 +115,7 @@ def _train(
         if settings.quantization is not None:
             tuned = tune(job, trained, settings.quantization)
 
-    def probe(trained: nn.Module) -> Mapping[str, Evaluation]:
+    def probe(trained: nn.Module) -> Mapping[str, SplitScores]:
         return {"network": evaluate(trained, task, task.holdout, batch_size=batch_size)}
 
     def store(trained: nn.Module, common: Mapping[str, Any]) -> TrainResult:
@@ -149,8 +149,8 @@ def _result(
     job: Job,
     architecture: Architecture,
     purpose: Purpose,
-    test: Evaluation,
-    holdout: Evaluation,
+    test: SplitScores,
+    holdout: SplitScores,
     *,
     shipped: tuple[Shipped, ...],
     tuned: Tuned,

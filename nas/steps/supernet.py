@@ -18,7 +18,7 @@ from nas.runs.results import SupernetResult
 from nas.runs.weights import Preparation, save_supernet, start_encoder
 from nas.steps.common import say_encoder, start_outputs
 from nas.steps.fit import Job, fit, step
-from nas.tasks.base import Evaluation
+from nas.tasks.base import SplitScores
 from nas.training.evaluation import evaluate_subnetworks
 from nas.training.passes import Passes, Position, Probe
 from search_spaces import SearchSpace
@@ -92,7 +92,7 @@ def _probe(job: Job, space: SearchSpace) -> Probe:
     }
     search = job.experiment.search
 
-    def probe(network: nn.Module) -> Mapping[str, Evaluation]:
+    def probe(network: nn.Module) -> Mapping[str, SplitScores]:
         assert isinstance(network, Supernet)
         calibration = job.task.calibration(search.recalibration_images)
         return evaluate_subnetworks(

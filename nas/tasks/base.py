@@ -32,7 +32,7 @@ CALIBRATION_BATCH = 128
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class SplitScores:
     """What a network reaches on a split: its score, the mean loss and further figures.
 
     ``beside`` is a second figure that is worth a curve of its own. ``interval`` is the score's 95 %
@@ -55,7 +55,7 @@ class Meter(Protocol):
         """Count one batch; what is kept does not grow with the number of batches."""
         ...
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> SplitScores:
         """The score, loss and details of everything seen.
 
         Raises:
@@ -128,7 +128,7 @@ class Task(Protocol):
         """Mean and standard deviation of a map's targets, for the output layer's first weights."""
         ...
 
-    def references(self) -> Mapping[str, Evaluation]:
+    def references(self) -> Mapping[str, SplitScores]:
         """Test scores that need no network, by name, to hold results against; may be empty."""
         ...
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nas.tasks.base import Evaluation
+from nas.tasks.base import SplitScores
 from nas.tasks.score import Score, share_interval
 from search_spaces import UserError
 
@@ -34,11 +34,11 @@ class AccuracyMeter:
         self._top5 += int((place < 5).sum())
         self._loss += float(functional.cross_entropy(outputs, targets, reduction="sum"))
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> SplitScores:
         if not self.images:
             raise UserError(f"the {self.split} split has no images")
         score = Score("top-1 accuracy", 100 * self._top1 / self.images, "%", True, self.split)
-        return Evaluation(
+        return SplitScores(
             score,
             self._loss / self.images,
             self.images,
@@ -69,7 +69,7 @@ class Classification:
     def output_prior(self) -> None:
         """None; classes have no mean."""
 
-    def references(self) -> Mapping[str, Evaluation]:
+    def references(self) -> Mapping[str, SplitScores]:
         """None."""
         return {}
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.tasks.base import Evaluation, Split, Task
+from nas.tasks.base import Split, SplitScores, Task
 from search_spaces import Architecture
 from supernet import Supernet, extract, recalibrate
 
 
 @torch.no_grad()
-def evaluate(module: nn.Module, task: Task, split: Split, *, batch_size: int = 256) -> Evaluation:
+def evaluate(module: nn.Module, task: Task, split: Split, *, batch_size: int = 256) -> SplitScores:
     """The score of a network on a split, in evaluation mode; its mode is restored.
 
     Args:
@@ -39,7 +39,7 @@ def score_outputs(
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
-) -> Evaluation:
+) -> SplitScores:
     """The score of whatever turns images (N, C, H, W) into outputs, on a split."""
     meter = task.meter(split.name)
     for images, targets in split.batches(batch_size):
@@ -56,7 +56,7 @@ def evaluate_subnetworks(
     calibration: Sequence[Tensor],
     *,
     batch_size: int = 256,
-) -> dict[str, Evaluation]:
+) -> dict[str, SplitScores]:
     """Scores of sub-networks on the hold-out, extracted and recalibrated one by one."""
     device = next(supernet.parameters()).device
     batches = [images.to(device) for images in calibration]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nas.progress import Bar
-from nas.tasks.base import Evaluation
+from nas.tasks.base import SplitScores
 from nas.training.device import peak_memory
 from nas.training.state import State
 
@@ -83,7 +83,7 @@ class Journal:
         for name, value in scalars.items():
             self.writer.add_scalar(f"train/{name}", value, state.epoch * self.steps + state.step)
 
-    def scores(self, found: Mapping[str, Evaluation], epoch: int) -> None:
+    def scores(self, found: Mapping[str, SplitScores], epoch: int) -> None:
         """Scores on the hold-out split after so many epochs."""
         for name, e in found.items():
             self.writer.add_scalar(f"holdout/{name}", e.score.value, epoch * self.steps)

@@ -87,6 +87,11 @@ class Keeper:
                     what = _difference(there, value)
                     raise UserError(f"written with other {key}{what}; use another --out")
             state = TypeAdapter(State).validate_python(stored.state["progress"])
+            if len(state.history) != state.epoch + bool(state.step):
+                raise ValueError(f"{len(state.history)} entries of history at {state.here}")
+            if state.step:
+                list(state.history[-1]["losses"])  # of the epoch under way
+            hardware = dict(stored.state["hardware"])
         files.load_module(updater.module, stored.section("model"), where=str(path))
         if updater.ema is not None:
             files.load_module(updater.ema.module, stored.section("ema"), where=str(path))
@@ -95,7 +100,7 @@ class Keeper:
             files.restore_optimizer(updater.optimizer, *optimizer)
             updater.scaler.load_state_dict(stored.state["scaler"])
         for name, value in self._hardware().items():
-            there = stored.state.get("hardware", {}).get(name)
+            there = hardware.get(name)
             if there != value:
                 self.reporter.warn(
                     f"{path} was written with {name} = {there}, now {value}: weights, and the "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from nas.tasks.base import Evaluation
+from nas.tasks.base import SplitScores
 from supernet.share import WHOLE, Share
 
 
@@ -28,7 +28,7 @@ Passes = Callable[[nn.Module, Tensor, Tensor, Position], Iterator[tuple[Tensor, 
 """The forward passes of one step: (module, images, targets, position) → outputs, their targets
 and their weight in the loss. Each pass is differentiated before the next one starts."""
 
-Probe = Callable[[nn.Module], Mapping[str, Evaluation]]
+Probe = Callable[[nn.Module], Mapping[str, SplitScores]]
 """Scores on the hold-out by name; the first one decides which checkpoint is the best."""
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nas.search.evaluators import base
 from nas.search.evaluators.base import CandidateFailed
-from nas.tasks.base import Batch, Evaluation, Split, Task
+from nas.tasks.base import Batch, Split, SplitScores, Task
 from search_spaces import Network, SearchSpace
 
 GROWTH = 4
@@ -86,13 +86,13 @@ def peak(network: Network) -> int:
     return max(sum(map(size, o.input_shapes)) + size(o.output_shape) for o in network.operations)
 
 
-def evaluation_of(found: Evaluation, seconds: float) -> base.Evaluation:
+def evaluation_of(found: SplitScores, seconds: float) -> base.Evaluation:
     """What a search records of a task's evaluation."""
     beside = None if found.beside is None else found.beside.to_dict()
     return base.Evaluation(found.score.value, found.loss, seconds, beside, found.interval)
 
 
-def score(network: nn.Module, task: Task, holdout: Holdout, batch_size: int) -> Evaluation:
+def score(network: nn.Module, task: Task, holdout: Holdout, batch_size: int) -> SplitScores:
     """What a network reaches on the whole hold-out, in evaluation mode.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nas.tasks.base import Evaluation
+from nas.tasks.base import SplitScores
 from nas.tasks.depth.losses import SMALLEST, Loss
 from nas.tasks.score import Score, mean_interval
 from search_spaces import UserError
@@ -86,7 +86,7 @@ class DepthMeter:
         for i in range(len(targets)):
             self._loss += float(self.loss(outputs[i : i + 1], targets[i : i + 1]))
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> SplitScores:
         if not self._images:
             raise UserError(f"the {self.split} split has no images with known depth")
         details = {name: total / self._images for name, total in self._sums.items()}
@@ -99,7 +99,7 @@ class DepthMeter:
         (other,) = scores.values()
         figure = "delta1" if self.score == "delta1" else "rmse_m"
         interval = mean_interval(self._sums[figure], self._squares[figure], self._images)
-        return Evaluation(own, self._loss / self._images, self._images, details, other, interval)
+        return SplitScores(own, self._loss / self._images, self._images, details, other, interval)
 
 
 def named_score(score: str, scale: str) -> tuple[str, str, bool]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.tasks.base import CALIBRATION_BATCH, Batch, Evaluation
+from nas.tasks.base import CALIBRATION_BATCH, Batch, SplitScores
 from nas.tasks.classification import normalised, normaliser
 from nas.tasks.depth.frames import Frames, Recording, Subset
 from nas.tasks.depth.losses import LOSSES
@@ -201,7 +201,7 @@ class DepthTask:
         )
         return round(float(values.mean()), 3), round(float(values.std()), 3)
 
-    def references(self) -> Mapping[str, Evaluation]:
+    def references(self) -> Mapping[str, SplitScores]:
         """What the mean depth maps of the training images reach on the test split.
 
         The arithmetic mean of every pixel, and the geometric one. Empty where the frames do not

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nas.tasks.base import Evaluation
+from nas.tasks.base import SplitScores
 from nas.tasks.own.parts import Loss, Metric, Outputs, brief, is_metric
 from nas.tasks.score import Score
 from search_spaces import UserError
@@ -111,7 +111,7 @@ class OwnMeter:
         self._sum += float(self._loss(outputs, targets)) * len(targets)
         self._images += len(targets)
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> SplitScores:
         if not self._images:
             raise UserError(f"the {self.split} split has no items")
         values = self._figures.values()
@@ -122,7 +122,7 @@ class OwnMeter:
         second = None
         if self._beside in details:
             second = replace(score, name=self._beside, value=details[self._beside])
-        return Evaluation(score, self._sum / self._images, self._images, details, second)
+        return SplitScores(score, self._sum / self._images, self._images, details, second)
 
 
 def as_float(outputs: Outputs) -> Outputs:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.tasks.base import CALIBRATION_BATCH, Batch, Evaluation
+from nas.tasks.base import CALIBRATION_BATCH, Batch, SplitScores
 from nas.tasks.classification import normalised, normaliser
 from nas.tasks.own.parts import Outputs, OwnTask, brief
 from nas.tasks.own.reading import Source, read
@@ -199,7 +199,7 @@ class DatasetTask:
         """As the user says."""
         return self.parts.output_prior
 
-    def references(self) -> Mapping[str, Evaluation]:
+    def references(self) -> Mapping[str, SplitScores]:
         """None."""
         return {}
 
