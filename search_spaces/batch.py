@@ -159,7 +159,7 @@ class _NodePrices:
         made = [self._lower(key) for key in keys]
         first = len(self.widths)
         self.widths = np.append(self.widths, np.array([w for w, _ in made], dtype=np.int64))
-        self.costs = np.append(self.costs, [cost for _, cost in made])
+        self.costs = np.append(self.costs, [float(cost) for _, cost in made])
         return np.arange(first, len(self.widths))
 
     def _lower(self, key: tuple[int, ...]) -> tuple[int, float]:

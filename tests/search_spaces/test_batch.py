@@ -106,3 +106,11 @@ def test_values_that_no_choice_has_are_refused(value: int) -> None:
     additive = ADDITIVE["mobilenet_v3_tiny"]
     with pytest.raises(ValueError, match=f"head.width = {value}"):
         additive(additive.matrix([{**of.largest(), "head.width": value}]))
+
+
+def test_costs_beyond_whole_numbers_of_64_bits_are_added_up():
+    searched = space("mobilenet_v2")
+    price = Additive(searched, lambda operation: operation.macs * 10**15)
+    largest = searched.largest()
+    expected = 1e15 * searched.describe(largest).macs
+    assert price(price.matrix([largest]))[0] == pytest.approx(expected)
