@@ -227,9 +227,9 @@ def weightless(node: Node, inputs: list[Tensor], groups: int) -> Tensor:
             size = (x.shape[2] * node.factor, x.shape[3] * node.factor)
             return functional.upsample(x, size, node.mode)
         case Slice():
-            return x[:, node.start : node.stop]
+            return as_channels(as_positions(x, groups)[:, node.start : node.stop], groups)
         case ChannelShuffle():
-            return functional.shuffle(x, node.groups)
+            return as_channels(functional.shuffle(as_positions(x, groups), node.groups), groups)
         case Concat():
             return as_channels(torch.cat([as_positions(x, groups) for x in inputs], 1), groups)
         case Flatten():
