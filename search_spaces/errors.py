@@ -22,3 +22,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     if near:
         hint = f"did you mean {near[0]!r}?"
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def in_a_line(error: object, most: int = 200) -> str:
+    """What an exception says in one line of at most ``most`` characters."""
+    return " ".join(str(error).split())[:most]

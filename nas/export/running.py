@@ -15,6 +15,7 @@ from lut.tflite import Scale, read_metadata
 from nas.export.metadata import METADATA_SCHEMA, ImageMetadata
 from nas.tasks.base import Task
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 from search_spaces.operation import Shape
 
 ENDINGS = (".tflite",)
@@ -112,8 +113,9 @@ class ExportedFile:
             self._interpreter.set_tensor(self._input["index"], value)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise UserError(f"{self.path}: damaged, LiteRT cannot run it ({said})") from error
+            raise UserError(
+                f"{self.path}: damaged, LiteRT cannot run it ({in_a_line(error)})"
+            ) from error
         found = []
         for entry in self._outputs:
             output = self._interpreter.get_tensor(entry["index"])

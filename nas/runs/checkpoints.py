@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nas.files import replacing
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 
 CHECKPOINT_SCHEMA = 1
 
@@ -125,8 +126,7 @@ def reading(path: Path) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise UserError(f"{path}: damaged ({said})") from error
+        raise UserError(f"{path}: damaged ({type(error).__name__}: {in_a_line(error)})") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from nas.urls import shown
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 
 RETRY_SECONDS = (0.5, 1, 2, 4, 8, 15, 30, 60)
 """Pauses before a database that does not answer is asked again."""
@@ -84,7 +85,7 @@ def patiently(action: Callable[[], T], url: str) -> T:
         except (DBAPIError, optuna.exceptions.StorageInternalError) as error:
             if isinstance(error, IntegrityError | ProgrammingError):
                 raise damaged(url, error) from error
-            reason = " ".join(str(getattr(error, "orig", error.__cause__) or error).split())[:200]
+            reason = in_a_line(getattr(error, "orig", error.__cause__) or error)
             if sqlite_path(url) is not None and "locked" not in reason:
                 raise UserError(f"{shown(url)}: cannot be used as a study ({reason})") from error
             if pause is None:
@@ -93,6 +94,8 @@ def patiently(action: Callable[[], T], url: str) -> T:
                     "when it does, go on with --resume"
                 ) from error
             time.sleep(pause)
+        except UserError:
+            raise
         except DAMAGED as error:
             raise damaged(url, error) from error
     raise AssertionError
@@ -111,7 +114,7 @@ DAMAGED = (
 
 def damaged(url: str, error: Exception) -> UserError:
     """The refusal of a study that cannot be what a search wrote."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    said = f"{type(error).__name__}: {in_a_line(error)}"
     return UserError(f"{shown(url)}: not a whole study, edited or damaged? ({said})")
 
 

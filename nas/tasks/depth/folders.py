@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.tasks.depth.frames import BrokenFrame, Depth, Image, Recording, checked
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 
 IMAGES = ("rgb", "color", "image", "images")
 DEPTHS = ("depth", "depths")
@@ -46,7 +47,7 @@ class ImageFiles:
                     raise BrokenFrame(f"its depth is an image of mode {depth.mode}, not 16 bits")
                 values = np.asarray(depth).astype(np.float32)
         except (OSError, ValueError, SyntaxError) as error:
-            raise BrokenFrame(" ".join(str(error).split())[:120]) from None
+            raise BrokenFrame(in_a_line(error, 120)) from None
         return checked(pixels, values / np.float32(self.scale))
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from nas.tasks.depth.frames import BrokenFrame, Depth, Image, Recording, Subset, checked
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 
 MAT_FILE = "nyu_depth_v2_labeled.mat"
 SPLITS_FILE = "splits.mat"
@@ -279,4 +280,4 @@ def _decoded(
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    return in_a_line(error, 120) or type(error).__name__

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nas.tasks.own.parts import Items, brief
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 from search_spaces.operation import Shape
 
 Key = tuple[int, int]
@@ -95,7 +96,7 @@ class Source:
             raise
         except Exception as error:
             self.check_length()
-            said = " ".join(str(error).split())[:200]
+            said = in_a_line(error)
             raise UserError(f"{where} raised {type(error).__name__}: {said}") from error
 
     def _pair(self, pair: Any, where: str) -> tuple[Tensor, Tensor]:

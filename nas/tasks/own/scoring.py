@@ -14,6 +14,7 @@ from nas.tasks.base import SplitScores
 from nas.tasks.own.parts import Loss, Metric, Outputs, brief, is_metric
 from nas.tasks.score import Score
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 
 MAIN = ""
 """What a figure is called that has no name of its own."""
@@ -143,7 +144,7 @@ def called(where: str, function: Callable[..., Any], *arguments: Any) -> Any:
     except (UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
+        said = in_a_line(error)
         given = ", ".join(told(a) for a in arguments)
         of = f" for {given}" if given else ""
         raise UserError(f"{where} raised {type(error).__name__}: {said}{of}") from error

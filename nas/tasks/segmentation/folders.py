@@ -11,6 +11,7 @@ import numpy as np
 from nas.tasks.segmentation.images import Image, Labels
 from nas.tasks.segmentation.metrics import IGNORED
 from search_spaces import UserError
+from search_spaces.errors import in_a_line
 
 IMAGES = ("images", "image", "rgb", "JPEGImages")
 LABELS = ("labels", "masks", "annotations", "SegmentationClass")
@@ -76,7 +77,7 @@ class ImageFiles:
             with Pillow.open(label_file) as labels:
                 mode, values = labels.mode, np.asarray(labels)
         except (OSError, ValueError, SyntaxError) as error:
-            said = " ".join(str(error).split())[:120]
+            said = in_a_line(error, 120)
             raise UserError(f"{at}: not a readable image ({said})") from None
         if mode not in ("L", "P", "1", "I", "I;16"):
             raise UserError(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import optuna
@@ -280,3 +281,10 @@ def test_a_study_that_was_edited_is_refused(uninterrupted, tmp_path, change):
         database.execute(change)
     with pytest.raises(UserError, match=r"edited or damaged|cannot be used as a study"):
         run_search(*process.build(EXPERIMENT), tmp_path, experiment=EXPERIMENT, resume=True)
+
+
+@pytest.mark.skipif(find_spec("pymysql") is not None, reason="the driver is installed")
+def test_a_missing_driver_is_named_and_no_damage():
+    with pytest.raises(UserError, match="driver is missing") as caught:
+        Record.open("mysql+pymysql://nobody@127.0.0.1/none")
+    assert "damaged" not in str(caught.value)
