@@ -250,14 +250,18 @@ def train(
             return
         found, role = load_chosen(path, member=member)
         if dry_run:
-            called = name or TRAINING
+            if baseline is not None:
+                from nas.steps.matching import baseline_kind
+
+                baseline_kind(baseline)
             show_plan(
                 printer,
                 recipe,
                 out,
                 ["train"],
-                trainings=[called],
-                architecture=found,
+                trainings=[name or baseline or TRAINING],
+                # a baseline follows from the networks' costs, which may have to be measured
+                architecture=found if baseline is None else None,
                 resume=resume,
             )
             return

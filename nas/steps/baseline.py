@@ -15,11 +15,11 @@ from nas.recipe.loading import load_experiment, with_overrides
 from nas.runs.folder import RunFolder, stored_config
 from nas.runs.networks import load_architecture
 from nas.runs.results import TrainResult
-from nas.steps.matching import BASELINES, Cost, baseline, without_bypass
+from nas.steps.matching import Cost, baseline, baseline_kind, without_bypass
 from nas.steps.network import Purpose, train_network
 from nas.steps.problem import problem_of
 from nas.steps.start import member_weights
-from search_spaces import Architecture, Network, space_of, unknown
+from search_spaces import Architecture, Network, space_of
 
 
 def train_baseline(
@@ -86,8 +86,7 @@ def choose_baseline(
     With ``resume`` the network of an interrupted training stays, which a later table or
     measurement must not change. Arguments and errors as `train_baseline`'s.
     """
-    if kind not in BASELINES:
-        raise unknown("baseline", kind, BASELINES)
+    baseline_kind(kind)
     found = load_architecture(searched, member=member)
     config = load_experiment(stored_config(searched))
     metric = problem_of(config, reporter, further=[without_bypass(config.priced_space())]).metrics[
@@ -128,7 +127,7 @@ def train_chosen(
     reporter: Reporter = SILENT,
 ) -> TrainResult:
     """The second half of `train_baseline`. Arguments and errors as there."""
-    kind = BASELINES[chosen.kind]
+    kind = baseline_kind(chosen.kind)
     if kind.weights == "inherited" and supernet is None:
         # iteration 0 of a search by fine-tuning is the network that it started from
         supernet = member_weights(chosen.searched, space_of(chosen.reference).largest())

@@ -35,6 +35,18 @@ those of the smallest L2 norm."""
 
 Cost = Callable[[Architecture], float]
 
+
+def baseline_kind(name: str) -> Baseline:
+    """One of `BASELINES`.
+
+    Raises:
+        UserError: no such baseline.
+    """
+    if name not in BASELINES:
+        raise unknown("baseline", name, BASELINES)
+    return BASELINES[name]
+
+
 CORRECTIONS = 4
 """Networks that are measured before the closest of them is taken."""
 
@@ -54,9 +66,7 @@ def baseline(
     Raises:
         UserError: no such baseline.
     """
-    if name not in BASELINES:
-        raise unknown("baseline", name, BASELINES)
-    kind = BASELINES[name]
+    kind = baseline_kind(name)
     if kind.weights == "inherited":
         return closest(_shares(searched, kind.kernel), cost, wanted, measured)
     return closest(_multiplied(searched, kind.kernel), cost, wanted, measured)

@@ -1,9 +1,15 @@
 """What a run will take, what it took, and what of it can go."""
 
+from pathlib import Path
+
 import pytest
 
 from nas.runs.folder import RunFolder
 from tests.nas.cli.commands import call, refused
+
+SEARCHED = (
+    Path(__file__).parents[2] / "assets" / "runs-1" / "run" / "search" / "main" / "result.json"
+)
 
 FAST = [
     "--set=supernet.epochs=2",
@@ -43,6 +49,16 @@ def test_a_dry_run_of_everything_touches_nothing(here, capfd):
         assert all(s["disk_bytes"] for s in steps if s["step"] != "search")
     assert list(here.iterdir()) == []
     assert "no such folder" in refused(capfd, "run", "image_folder", "--dry-run")
+
+
+def test_a_dry_run_of_a_baseline_is_of_the_baseline(here, capfd):
+    arguments = ["train", "digits_quickstart", f"--architecture={SEARCHED}", "--dry-run"]
+    (found,) = call(capfd, *arguments)["steps"]
+    (scaled,) = call(capfd, *arguments, "--baseline=scaled")["steps"]
+    assert Path(found["folder"]).name == "discovered" and Path(scaled["folder"]).name == "scaled"
+    assert "at most the largest network" in scaled["says"] and scaled["macs"] > found["macs"]
+    assert "did you mean 'scaled'" in refused(capfd, *arguments, "--baseline=scaledd")
+    assert list(here.iterdir()) == []
 
 
 def test_clean_takes_what_no_step_reads_and_only_when_told(here, capfd):
