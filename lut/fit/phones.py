@@ -47,25 +47,15 @@ FIVE = (
 PIXEL4 = Phone("pixel4", "Google Pixel 4", "pixel4", "Kryo 485", "Adreno 640")
 
 
-def _float32(phone: Phone) -> Recipe:
+def _core(phone: Phone, kind: str, networks: str, column: str) -> Recipe:
+    """A large core, fitted as the Pixel 4's; ``kind`` ends both names."""
     return replace(
-        _PIXEL4["pixel4-cpu"],
-        name=f"{phone.name}-cpu",
-        description=f"{phone.title}, whole networks (mobile-ml-benchmark)",
+        _PIXEL4[f"pixel4-{kind}"],
+        name=f"{phone.name}-{kind}",
+        description=f"{phone.title}, whole {networks} (mobile-ml-benchmark)",
         cores=f"1 large core ({phone.core})",
         files=(NETWORKS, OPERATIONS),
-        column=f"{phone.column}|1large|float|mean",
-    )
-
-
-def _int8(phone: Phone) -> Recipe:
-    return replace(
-        _PIXEL4["pixel4-cpu-int8"],
-        name=f"{phone.name}-cpu-int8",
-        description=f"{phone.title}, whole int8 networks (mobile-ml-benchmark)",
-        cores=f"1 large core ({phone.core})",
-        files=(NETWORKS, OPERATIONS),
-        column=f"{phone.column}|1large|quant|mean",
+        column=f"{phone.column}|1large|{column}|mean",
     )
 
 
@@ -99,7 +89,7 @@ def _gpu(phone: Phone) -> Recipe:
 
 
 PHONES: tuple[Recipe, ...] = (
-    *map(_float32, FIVE),
-    *map(_int8, FIVE),
+    *(_core(phone, "cpu", "networks", "float") for phone in FIVE),
+    *(_core(phone, "cpu-int8", "int8 networks", "quant") for phone in FIVE),
     *map(_gpu, (PIXEL4, *FIVE)),
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from html import escape
 
 from nas.report.data import Run
-from nas.report.shipped import section
+from nas.report.shipped import section, table
 from nas.runs.results import FamilyMember
 
 HEADS = ("Search", "Network", "Hold-out score", "95 % interval", "Expected by the model")
@@ -37,12 +37,7 @@ def noise_section(runs: Sequence[Run]) -> str:
                     lines.append(_row(name, label, member))
     if not lines:
         return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in HEADS)
-    table = (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
-    return section("How sure the search's scores are", NOTE, table)
+    return section("How sure the search's scores are", NOTE, table(HEADS, lines))
 
 
 def _row(search: str, label: str, member: FamilyMember) -> str:

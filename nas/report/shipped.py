@@ -18,6 +18,15 @@ def section(title: str, note: str, body: str) -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{lead}\n{body}\n</section>"
 
 
+def table(heads: Sequence[str], lines: Sequence[str]) -> str:
+    """A table that scrolls where it is wide; ``lines`` are its rows as HTML."""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
 def shipped_section(runs: Sequence[Run]) -> str:
     """Accuracy, size and latency of every file side by side; empty where there are none."""
     lines = []
@@ -27,16 +36,11 @@ def shipped_section(runs: Sequence[Run]) -> str:
             lines += [_row(label, row, rows[0]) for row in rows]
     if not lines:
         return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in HEADS)
-    table = (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
     note = (
         "Scored as the file on the test split, in LiteRT. Small figures: points to the first file, "
         "its size, and what the prediction is off."
     )
-    return section("As shipped", note, table)
+    return section("As shipped", note, table(HEADS, lines))
 
 
 def _row(label: str, row: Shipped, first: Shipped) -> str:

@@ -9,11 +9,10 @@ import torch
 from torch.nn import functional
 
 from nas.tasks.in_memory import InMemoryClassification
+from nas.tasks.splits import TEST_SEED
 from search_spaces import UserError
 
 TEST_SHARE = 0.25
-TEST_SEED = 20_000
-"""The test images are the same for every seed of an experiment."""
 
 
 def digits(

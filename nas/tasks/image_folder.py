@@ -23,16 +23,13 @@ from nas.tasks.base import CALIBRATION_BATCH, Batch, check_classes
 from nas.tasks.classification import Classification, normalised, normaliser
 from nas.tasks.image_files import Images, Reading, datasets, joined, labels_of, targets_of
 from nas.tasks.in_memory import TensorSplit
-from nas.tasks.splits import even_batches, indices_hash, stratified_holdout
+from nas.tasks.splits import TEST_SEED, even_batches, indices_hash, stratified_holdout
 from search_spaces import UserError
 from supernet.share import WHOLE, Share
 
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # isort: skip
 from timm.data.mixup import Mixup  # isort: skip
 from timm.data.transforms_factory import create_transform  # isort: skip
-
-TEST_SEED = 20_000
-"""Where the test images are cut from one folder, they are the same for every experiment's seed."""
 
 
 def image_folder(

@@ -12,6 +12,9 @@ from search_spaces import UserError
 
 Indices = npt.NDArray[np.int64]
 
+TEST_SEED = 20_000
+"""Where test images are cut from the rest, they are the same for every experiment's seed."""
+
 
 def stratified_holdout(
     labels: npt.ArrayLike, holdout: float, seed: int, *, task: str

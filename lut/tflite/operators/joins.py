@@ -12,26 +12,18 @@ from lut.tflite.operators.base import Lowering, lowers
 
 @lowers("add")
 def _add(at: Lowering, inputs: Sequence[int]) -> int:
-    y = at.b.operator(
-        "ADD",
-        inputs,
-        f"{at.name}/sum",
-        at.out,
-        "AddOptions",
-        fusedActivationFunction=at.fused,
-    )
-    return activate(at, y)
+    return _met(at, inputs, "ADD", "sum", "AddOptions")
 
 
 @lowers("multiply")
 def _multiply(at: Lowering, inputs: Sequence[int]) -> int:
+    return _met(at, inputs, "MUL", "product", "MulOptions")
+
+
+def _met(at: Lowering, inputs: Sequence[int], operator: str, name: str, options: str) -> int:
+    """Maps of equal shape, position by position, and the activation."""
     y = at.b.operator(
-        "MUL",
-        inputs,
-        f"{at.name}/product",
-        at.out,
-        "MulOptions",
-        fusedActivationFunction=at.fused,
+        operator, inputs, f"{at.name}/{name}", at.out, options, fusedActivationFunction=at.fused
     )
     return activate(at, y)
 

@@ -35,6 +35,9 @@ SETTINGS = {
 }
 
 
+SHORT = tuple(f"--set={key}={value}" for key, value in SETTINGS.items())
+
+
 @dataclass(frozen=True)
 class Target:
     """A file that is mutated, and a command that reads it (``{}`` stands for the folder)."""
@@ -50,9 +53,8 @@ class Target:
 def prepare(folder: Path, call: Callable[[Sequence[str]], int]) -> list[Target]:
     """Make the files in ``folder``, by the commands themselves where there is one."""
     run = RunFolder(folder / "run")
-    words = [f"--set={key}={value}" for key, value in SETTINGS.items()]
     for step in ("train-supernet", "search", "train"):
-        assert call([step, "digits_quickstart", *words, f"--out={run.path}"]) == 0
+        assert call(_again(run.path, step)) == 0
     write_text(folder / "recipe.yaml", recipes()["digits_quickstart"])
     write_text(folder / "comparison.yaml", _COMPARISON)
     cut = run.search("cut")
@@ -98,8 +100,7 @@ def _describe(file: str) -> tuple[str, ...]:
 
 def _planned(recipe: str) -> tuple[str, ...]:
     # of a fitted device: this machine's table would be measured first
-    short = [f"--set={key}={value}" for key, value in SETTINGS.items()]
-    return ("search", recipe, *short, "--supernet", "{}/run/supernet", "--out", "{}/none")
+    return ("search", recipe, *SHORT, "--supernet", "{}/run/supernet", "--out", "{}/none")
 
 
 def _query(file: str) -> tuple[str, ...]:
@@ -115,8 +116,7 @@ def _resumed(run: Path) -> tuple[str, ...]:
 
 
 def _again(run: Path, step: str = "search") -> tuple[str, ...]:
-    words = [f"--set={key}={value}" for key, value in SETTINGS.items()]
-    return (step, "digits_quickstart", *words, f"--out={run}")
+    return (step, "digits_quickstart", *SHORT, f"--out={run}")
 
 
 def _fit(file: str) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def _measured() -> dict[str, float]:
         (56, 14), (16, 48), (3, 5), ("se", "nose")
     ):
         keys += [
-            f"conv_{size}_{width}_{2 * width // stride}_{4}_{stride}_hard_swish_{kernel}_{ending}"
+            f"conv_{size}_{width}_{2 * width // stride}_4_{stride}_hard_swish_{kernel}_{ending}"
             for stride in (1, 2)
         ]
     keys += [f"transds_{size}_16_{width}_2_4" for size in (16, 32) for width in (48, 64)]

@@ -18,15 +18,12 @@ from nas.tasks.depth.metrics import SCORES, DepthMeter, named_score
 from nas.tasks.depth.splits import cut
 from nas.tasks.depth.store import Broken, FrameStore
 from nas.tasks.depth.transforms import Augmentation, Geometry
-from nas.tasks.splits import even_batches, indices_hash
+from nas.tasks.splits import TEST_SEED, even_batches, indices_hash
 from search_spaces import UserError, unknown
 from supernet.share import WHOLE, Share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TEST_SEED = 20_000
-"""Where the test frames are cut from the rest, they are the same for every experiment's seed."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, which an encoder that was trained there expects."""

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nas.tasks.depth.task import MEAN, STD
 from nas.tasks.own import OwnTask
 from nas.tasks.segmentation.folders import Meaning, label_names, open_folder
 from nas.tasks.segmentation.images import Augmented, Maps, Pairs, Some, augmentation, kept_size
 from nas.tasks.segmentation.metrics import Confusion, cross_entropy
 from nas.tasks.segmentation.pictures import comparison
 from nas.tasks.segmentation.rooms import LABELS, labelled_rooms
-from nas.tasks.splits import grouped_holdout
+from nas.tasks.splits import TEST_SEED, grouped_holdout
 from search_spaces import UserError
-
-TEST_SEED = 20_000
-"""Where the test images are cut from the rest, they are the same for every experiment's seed."""
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, which an encoder that was trained there expects."""
 
 
 def segmentation_folder(
