@@ -20,6 +20,9 @@ from search_spaces.nodes import (
 from search_spaces.operation import Activation
 from search_spaces.space import INPUT, SearchSpace
 
+LARGEST_RESOLUTION = 2**16
+"""One map of so many pixels a side fills the memory of any machine that a network is for."""
+
 
 class GraphBuilder:
     """Adds nodes and choices in order and returns tensor names.
@@ -31,6 +34,8 @@ class GraphBuilder:
     def __init__(self, *, input_channels: int, resolution: int, bypass: bool) -> None:
         _above_zero("input channels", input_channels)
         _above_zero("resolution", resolution)
+        if resolution > LARGEST_RESOLUTION:
+            raise UserError(f"resolution = {resolution}: at most {LARGEST_RESOLUTION} pixels")
         self.bypass = bypass
         self.nodes: list[Node] = []
         self.choices: dict[str, Choice] = {}

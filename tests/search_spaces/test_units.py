@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search_spaces import UserError
+from search_spaces import UserError, space
 from search_spaces.choices import Width
 from search_spaces.joins import Add, Bypass, Concat
 from search_spaces.nodes import Flatten, Linear
@@ -151,3 +151,9 @@ def test_flatten_keeps_whole_maps() -> None:
     space = toy(nodes, [width("a.width", 2, 4)], "out", resolution=3)
     network = space.describe({"a.width": 2})
     assert network.kept_channels("flat", 54) == ((0, 18), (36, 72))
+
+
+@pytest.mark.parametrize("resolution", [0, -1, 2**16 + 1, 10**18])
+def test_a_resolution_that_no_image_has_is_refused(resolution):
+    with pytest.raises(UserError, match="resolution = "):
+        space("mobilenet_v3_tiny", resolution=resolution)
