@@ -105,8 +105,6 @@ def _draw(
 ) -> None:
     from matplotlib.figure import Figure
 
-    from nas.tasks.segmentation.pictures import colours
-
     height, width = image.shape[:2]
     figure = Figure(figsize=(9.0, 4.0 * min(height / width, 3.0) + 0.5), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -114,6 +112,8 @@ def _draw(
     # drawn over the photograph's own extent, so that both have its proportions
     extent = (0, width, height, 0)
     if classes:
+        from nas.tasks.segmentation.pictures import colours
+
         palette = colours(len(classes))
         limits = {"vmin": -0.5, "vmax": len(classes) - 0.5, "interpolation": "nearest"}
         drawn = right.imshow(values, cmap=palette, extent=extent, **limits)
